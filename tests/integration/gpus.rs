@@ -259,3 +259,43 @@ fn the_service_for_sharing_is_started_for_the_runs_on_gpus_and_ended() {
     desk.run().assert_code(0);
     assert_eq!(fs::read_to_string(log).unwrap(), "start\nquit\n");
 }
+
+#[test]
+fn a_machine_without_gpus_speaks_of_the_runs_on_gpus_if_the_sweep_declares_the_device() {
+    let Some(node) = GpuDesk::new(&on_gpus(""), "80,80") else {
+        return;
+    };
+    let plan = ["plan", "sweep.toml", "--runs"];
+    let ids = |plan: Done| {
+        let lines = plan.out.lines().map(str::trim);
+        let ids = lines
+            .filter_map(|line| line.split_once("  "))
+            .map(|(id, _)| id);
+        let is_id = |id: &&str| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        ids.filter(is_id)
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
+    let on_node = ids(node.sweep(&plan).assert_code(0));
+    let on_login_node = ids(node.desk.sweep(&plan).assert_code(0));
+    assert_eq!((on_node.len(), &on_login_node), (6, &on_node));
+    node.run().assert_code(0);
+    node.desk
+        .sweep(&["status", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("6 of 6 runs finished");
+    for run in on_node {
+        node.desk
+            .sweep(&["why", &run, "sweep.toml"])
+            .assert_code(0)
+            .assert_says("finished: its result is reused");
+    }
+    node.desk
+        .sweep(&["report", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("Contrastive");
+    node.desk
+        .sweep(&["run", "sweep.toml", "--set", "sweep.seeds=4"])
+        .assert_code(1)
+        .assert_says("this machine shows no NVIDIA GPU");
+}

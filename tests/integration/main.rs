@@ -24,3 +24,4 @@ mod upkeep;
 mod verification;
 mod watching;
 mod weights;
+mod workers;

@@ -155,3 +155,106 @@ fn a_stopped_trainer_of_a_killed_sweep_is_ended_before_the_next_attempt() {
     undisturbed.run().assert_code(0);
     assert_eq!(desk.table(), undisturbed.table());
 }
+
+/// Runs the sweep with these seeds into a results folder of its own.
+fn run_into(desk: &Desk, results: &str, seeds: &str) {
+    let trainer = desk.trainer().to_owned();
+    let seeds = format!("sweep.seeds={seeds}");
+    let arguments = ["run", "sweep.toml", "--trainer", &trainer];
+    let options = ["--set", &seeds, "--results", results];
+    desk.sweep(&[&arguments[..], &options].concat())
+        .assert_code(0);
+}
+
+#[test]
+fn merged_results_make_the_table_of_one_folder() {
+    let sweep = searched();
+    let desk = Desk::new(&sweep);
+    run_into(&desk, "one", "[1]");
+    run_into(&desk, "other", "[2, 3]");
+    let merge = ["merge", "one", "other", "--into", "results"];
+    desk.sweep(&merge)
+        .assert_code(0)
+        .assert_says("one -> results")
+        .assert_says("taken     10 runs, 2 ensembles, 1 prepared data set, 1 search");
+    // It is done: nothing is taken twice.
+    let again = desk.sweep(&merge).assert_code(0);
+    let taken = again.out.lines().filter(|line| line.contains("taken"));
+    let nothing =
+        "  taken     0 runs, 0 ensembles, 0 prepared data sets, 0 searches, 0 other files";
+    assert!(taken.eq([nothing; 2]), "{}", again.out);
+    desk.sweep(&["fsck"]).assert_code(0);
+    let three = sweep.replace("seeds = 1", "seeds = [1, 2, 3]");
+    std::fs::write(desk.path("sweep.toml"), &three).unwrap();
+    desk.run().assert_code(0).assert_says("up to date");
+    let whole = Desk::new(&three);
+    whole.run().assert_code(0);
+    assert_eq!(desk.reports(), whole.reports());
+}
+
+#[test]
+fn a_merge_takes_nothing_that_is_damaged_and_replaces_nothing_by_something_else() {
+    let desk = Desk::new(SMALL);
+    run_into(&desk, "results", "[1]");
+    run_into(&desk, "other", "[1, 2]");
+    let of = |folder: &str| {
+        let runs = fs::read_dir(desk.path(folder).join("runs")).unwrap();
+        let names = runs.map(|run| run.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let shared = of("results");
+    let new: Vec<String> = of("other")
+        .into_iter()
+        .filter(|run| !shared.contains(run))
+        .collect();
+    // One has other scores, as another machine may compute them; another one is damaged.
+    let record = format!("other/runs/{}/trained.json", shared[0]);
+    let text = desk.read(&record).replace("\"steps\": 12", "\"steps\": 11");
+    let mut content: serde_json::Value = serde_json::from_str(&text).unwrap();
+    content.as_object_mut().unwrap().remove("seal");
+    fs::write(desk.path(&record), content.to_string()).unwrap();
+    fs::write(
+        desk.path(&format!("other/runs/{}/model.safetensors", new[0])),
+        "x",
+    )
+    .unwrap();
+    let before = desk.read(&format!("results/runs/{}/trained.json", shared[0]));
+    desk.sweep(&["merge", "other", "--into", "results"])
+        .assert_code(1)
+        .assert_says("taken     1 run, ")
+        .assert_says(&format!("different run {}: another training", shared[0]))
+        .assert_says("it is not taken")
+        .assert_says("1 result is different in the folders; `results` keeps its own");
+    let after = desk.read(&format!("results/runs/{}/trained.json", shared[0]));
+    assert_eq!(before, after);
+    assert_eq!(of("results").len(), 3);
+    desk.sweep(&["merge", "results", "--into", "./results"])
+        .assert_code(1)
+        .assert_says("name others to take from");
+    desk.sweep(&["merge", "nowhere", "--into", "results"])
+        .assert_code(1)
+        .assert_says("there is no folder `nowhere`");
+}
+
+#[test]
+fn a_merge_that_is_killed_is_repeated() {
+    let desk = Desk::new(SMALL);
+    run_into(&desk, "one", "[1, 2, 3, 4]");
+    for milliseconds in [5, 10, 15, 20, 30, 40] {
+        let mut merge = desk.start_command(&["merge", "one", "--into", "results"]);
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        merge.kill().unwrap();
+        merge.wait().unwrap();
+    }
+    desk.sweep(&["merge", "one", "--into", "results"])
+        .assert_code(0);
+    desk.sweep(&["fsck"]).assert_code(0);
+    let four = SMALL.replace("seeds = 2", "seeds = [1, 2, 3, 4]");
+    std::fs::write(desk.path("sweep.toml"), four).unwrap();
+    desk.run().assert_code(0).assert_says("up to date");
+    for name in ["record.json", "trained.json", "model.safetensors"] {
+        assert_eq!(desk.in_runs(name).len(), 8, "{name}");
+    }
+}

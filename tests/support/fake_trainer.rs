@@ -61,6 +61,9 @@ fn main() {
         println!("{}", serde_json::to_string(&description).unwrap());
         return;
     }
+    if let Some(turn) = Path::new(&argument).parent().and_then(durable::Turn::of) {
+        turn.of_process();
+    }
     thread::spawn(hold_the_lifeline);
     signals::watch(&[SIGTERM, SIGUSR1], || STOP.store(true, Ordering::Relaxed)).unwrap();
     let attempt: Attempt = serde_json::from_slice(&fs::read(argument).unwrap()).unwrap();

@@ -5,6 +5,8 @@
 //! would, on what the batch system has allocated to it. Nothing passes between orchestrator and workers but files: what
 //! a submission says, and what the folders of runs say.
 
+mod chunk;
 pub mod submission;
 
-pub use submission::{Submission, SubmissionFolder};
+pub use chunk::restrict;
+pub use submission::{Submission, SubmissionError, SubmissionFolder};

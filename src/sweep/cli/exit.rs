@@ -22,6 +22,8 @@ pub enum Exit {
     Stuck(String),
     /// Another orchestrator uses the results folder. Code 4.
     Locked(String),
+    /// A worker was asked to stop and has written checkpoints. Code 85: the batch system is to start it again.
+    ToBeContinued(String),
     /// The user interrupted. Code 130, as is usual in shells.
     Interrupted(String),
     /// The reader of the output closed the pipe. Code 0: it has read enough.
@@ -50,6 +52,7 @@ impl Exit {
             Exit::RunsFailed(_) => ExitCode::from(2),
             Exit::Stuck(_) => ExitCode::from(3),
             Exit::Locked(_) => ExitCode::from(4),
+            Exit::ToBeContinued(_) => ExitCode::from(85),
             Exit::Interrupted(_) => ExitCode::from(Exit::INTERRUPTED),
             Exit::NobodyReads => ExitCode::SUCCESS,
         }
@@ -63,6 +66,7 @@ impl Exit {
             | Exit::RunsFailed(message)
             | Exit::Stuck(message)
             | Exit::Locked(message)
+            | Exit::ToBeContinued(message)
             | Exit::Interrupted(message) => message.clone(),
             Exit::NobodyReads => String::new(),
         }
@@ -79,7 +83,9 @@ impl Exit {
             Exit::Mistake(message) | Exit::Stuck(message) | Exit::Locked(message) => {
                 Some(format!("{label}: {message}"))
             }
-            Exit::RunsFailed(message) | Exit::Interrupted(message) => Some(message.clone()),
+            Exit::RunsFailed(message)
+            | Exit::ToBeContinued(message)
+            | Exit::Interrupted(message) => Some(message.clone()),
             Exit::NobodyReads => None,
         }
     }

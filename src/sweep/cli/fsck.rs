@@ -4,7 +4,12 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::{Exit, counted, room::size, scope::ScopeArgs, show};
+use super::{
+    Exit, counted,
+    room::size,
+    scope::{ScopeArgs, refuse_workers},
+    show,
+};
 use crate::{
     ledger::{FileKind, FoundFile, Ledger, Locking, Soundness},
     run::leftovers,
@@ -46,6 +51,9 @@ impl Fsck {
             true => Some(ledger.lock(Locking::of(self.no_lock))?),
             false => None,
         };
+        if self.repair {
+            refuse_workers(&ledger)?;
+        }
         let found = ledger.soundness(&scope)?;
         let damage: Vec<String> = ledger.damage().iter().map(ToString::to_string).collect();
         let mut lines = vec![ledger.root().display().to_string(), sound(&found)];

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{Exit, counted, room::size, scope::ScopeArgs, show};
+use super::{
+    Exit, counted,
+    room::size,
+    scope::{ScopeArgs, refuse_workers},
+    show,
+};
 use crate::{
     ledger::{FoundFile, Ledger, Locking, Spare},
     shell::CommandLine,
@@ -44,6 +49,9 @@ impl Gc {
             true => Some(ledger.lock(Locking::of(self.no_lock))?),
             false => None,
         };
+        if self.delete {
+            refuse_workers(&ledger)?;
+        }
         let spare = ledger.spare(of_sweep.as_ref())?;
         let (freed, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = spare
             .into_iter()

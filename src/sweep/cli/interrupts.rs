@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
-use signals::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, exit_at_once};
+use signals::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXCPU, exit_at_once};
 
 use super::{Exit, tell};
 
@@ -33,8 +33,8 @@ impl Interrupts {
     pub(super) fn watch() -> Result<Interrupts, Exit> {
         let state = Arc::new(State::default());
         let watched = Arc::clone(&state);
-        signals::watch(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1], move || watched.heed())
-            .map_err(Exit::stuck)?;
+        let requests = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU];
+        signals::watch(&requests, move || watched.heed()).map_err(Exit::stuck)?;
         signals::survive_file_limit().map_err(Exit::stuck)?;
         Ok(Interrupts(state))
     }

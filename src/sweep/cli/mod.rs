@@ -25,6 +25,7 @@ mod init;
 mod interrupts;
 mod log_tail;
 mod logs;
+mod merge;
 mod neighbors;
 mod only;
 mod paint;
@@ -49,6 +50,7 @@ mod verify;
 mod weights;
 mod why;
 mod width;
+mod worker;
 
 use std::{
     env,
@@ -101,7 +103,8 @@ Exit codes:
   1    a mistake in the command, the sweep file, the data or the set-up
   2    the sweep ended, but some runs failed; the table shows which
   3    the sweep could not continue, for example because a disk is full
-  4    another `sweep` works in the same results folder
+  4    another `sweep` works in the same results folder, or on the same run
+  85   a worker was asked to stop and wants to be started again
   130  interrupted; the same command resumes
 
 Documentation: README.md and docs/";
@@ -113,6 +116,7 @@ enum Command {
     Plan(plan::PlanCommand),
     Diff(diff::Diff),
     Run(run::Run),
+    Worker(worker::Worker),
     Simulate(simulate::Simulate),
     Status(status::Status),
     Stop(stop::Stop),
@@ -139,6 +143,7 @@ enum Command {
     Miner(scripts::MinerCommand),
     Fsck(fsck::Fsck),
     Gc(gc::Gc),
+    Merge(merge::Merge),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -224,12 +229,18 @@ impl Opened {
 
     fn machine() -> Machine {
         let visible = env::var_os("CUDA_VISIBLE_DEVICES");
-        Machine::survey(
+        let machine = Machine::survey(
             visible
                 .as_ref()
                 .map(|list| list.to_string_lossy())
                 .as_deref(),
-        )
+        );
+        // Not every Slurm keeps the processes of a job to the cores that the job has.
+        let allocated = env::var("SLURM_CPUS_ON_NODE").ok();
+        match allocated.and_then(|cores| cores.parse().ok()) {
+            Some(cores) => machine.with_cores(cores),
+            None => machine,
+        }
     }
 
     fn with(
@@ -340,6 +351,7 @@ pub fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Run(command) => command.run(&interrupts),
+        Command::Worker(command) => command.run(&interrupts),
         Command::Simulate(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Stop(command) => command.run(),
@@ -361,6 +373,7 @@ pub fn main() -> ExitCode {
         Command::Miner(command) => command.run(),
         Command::Fsck(command) => command.run(),
         Command::Gc(command) => command.run(),
+        Command::Merge(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

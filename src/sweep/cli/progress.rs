@@ -313,6 +313,13 @@ impl Watcher for Progress {
                 let stopped = Tone::Doubtful.word("stopped");
                 self.say(&format!("{stopped} {} after {took}", self.name(job)));
             }
+            AttemptEnd::Superseded => {
+                let given_up = Tone::Doubtful.word("given up");
+                self.warn(&format!(
+                    "{given_up} {} after {took}: another process has claimed it",
+                    self.name(job)
+                ));
+            }
             AttemptEnd::Failed { message, .. } => {
                 self.ended += usize::from(!again);
                 let next = if again { "; trying again" } else { "" };
@@ -324,6 +331,22 @@ impl Watcher for Progress {
             }
         }
         self.redraw();
+    }
+
+    fn taken(&mut self, job: Job, holder: &str) {
+        let taken = Tone::Doubtful.word("taken");
+        let name = self.name(job);
+        self.warn(&format!("{taken} {name}: {holder} works on this run"));
+    }
+
+    fn found(&mut self, job: Job) {
+        self.ended += 1;
+        self.set_fraction(job, 1.0);
+        let found = Tone::Good.word("found");
+        self.say(&format!(
+            "{found} {}: another process has done it",
+            self.name(job)
+        ));
     }
 
     fn left_out(&mut self, place: &str, message: &str) {

@@ -28,7 +28,7 @@ use crate::{
         leftovers,
         mps::Mps,
         scheduler::Tally,
-        session::{Session, SessionError},
+        session::{Role, Session, SessionError},
         slots::{Layout, PlaceId},
         stragglers,
         trainer::Trainer,
@@ -150,6 +150,13 @@ impl Run {
                 counted(tally.not_started, "job")
             )));
         }
+        if tally.taken > 0 {
+            return Err(Exit::Locked(format!(
+                "other processes work on {}, {} left; wait for them, and then `{resume}` makes the table",
+                counted(tally.taken, "job"),
+                counted(tally.taken + tally.not_started, "job")
+            )));
+        }
         let status = self.target.command("status");
         if tally.gave_up {
             return Err(Exit::RunsFailed(format!(
@@ -213,7 +220,7 @@ impl Run {
         let mut session = Session {
             plan,
             ledger,
-            lock,
+            role: Role::Orchestrator(lock),
             trainer: &trainer,
             layout: &layout,
             mps: mps.as_ref(),
@@ -222,7 +229,14 @@ impl Run {
         };
         let tally = session.run(freshness, &mut progress);
         progress.close();
-        tally.map_err(|error| match error {
+        Ok(tally?)
+    }
+}
+
+impl From<SessionError> for Exit {
+    fn from(error: SessionError) -> Exit {
+        match error {
+            SessionError::Ledger(error) if error.is_superseded() => Exit::Locked(error.to_string()),
             SessionError::Ledger(LedgerError::Disk(_) | LedgerError::Io { .. })
             | SessionError::Journal { .. } => Exit::stuck(format!(
                 "{error}\nfinished runs are kept; fix the cause and rerun the same command"
@@ -231,7 +245,7 @@ impl Run {
             SessionError::Ledger(LedgerError::Damaged { .. }) | SessionError::WrongReply { .. } => {
                 Exit::stuck(error)
             }
-        })
+        }
     }
 }
 
@@ -279,7 +293,8 @@ fn end_stragglers(ledger: &Ledger) -> Result<(), Exit> {
 
 /// Tells of damaged lines in the journal, which are about to be moved away.
 fn tell_journal(ledger: &Ledger) {
-    let damaged = journal::read(ledger.root()).map_or(0, |contents| contents.damaged);
+    let damaged =
+        journal::read_of_orchestrator(ledger.root()).map_or(0, |contents| contents.damaged);
     if damaged > 0 {
         let lines = counted(damaged, "damaged line");
         tell(&format!(
@@ -330,7 +345,7 @@ pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
 }
 
 /// Compares the GPUs of the slots with those that the trainer sees.
-fn check_device(trainer: &Trainer, layout: &Layout) -> Result<(), Exit> {
+pub(super) fn check_device(trainer: &Trainer, layout: &Layout) -> Result<(), Exit> {
     let on_gpus = layout.for_runs().filter(|slot| slot.device == Device::Cuda);
     let gpus: BTreeSet<PlaceId> = on_gpus.map(|slot| slot.place).collect();
     let seen = trainer.description.cuda_devices as usize;

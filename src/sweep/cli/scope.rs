@@ -25,6 +25,22 @@ pub(super) struct ScopeArgs {
     results: PathBuf,
 }
 
+/// Fails if workers of a batch system are at work in a results folder: they do not hold its lock.
+pub(super) fn refuse_workers(ledger: &Ledger) -> Result<(), Exit> {
+    let at_work = ledger.workers()?;
+    let Some(worker) = at_work.iter().find_map(|session| session.worker.as_ref()) else {
+        return Ok(());
+    };
+    let others = match at_work.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    Err(Exit::Locked(format!(
+        "workers are at work in `{}`: {worker}{others}; wait for them, or cancel their jobs",
+        ledger.root().display()
+    )))
+}
+
 impl ScopeArgs {
     /// Returns the results folder, and what of it is meant if that is not all.
     pub(super) fn find(&self) -> Result<(Ledger, Option<Scope>), Exit> {

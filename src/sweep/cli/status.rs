@@ -68,6 +68,8 @@ struct Snapshot {
     sweep: String,
     /// The session that works in the results folder now, be it on this sweep or on another.
     session: Option<Session>,
+    /// The workers of a batch system that are at work in the results folder.
+    workers: Vec<Session>,
     runs: Runs,
     ensembles: Count,
     /// Jobs of the whole sweep, with those that its searches may add.
@@ -144,7 +146,8 @@ impl Snapshot {
         let mut snapshot = Snapshot {
             version: VERSION,
             sweep: opened.sweep.name.clone(),
-            session: Session::of(plan, ledger).map_err(Exit::stuck)?,
+            session: Session::of(plan, ledger)?,
+            workers: Session::of_workers(plan, ledger)?,
             runs: Runs {
                 total: plan.runs.len(),
                 ..Runs::default()
@@ -180,6 +183,7 @@ impl Snapshot {
         lines.extend(
             self.session
                 .iter()
+                .chain(&self.workers)
                 .flat_map(|session| session.of_sweep(&self.sweep)),
         );
         lines.extend(self.search_states.iter().cloned());
@@ -221,6 +225,12 @@ impl Snapshot {
 
     /// True if a session works on this sweep now.
     fn is_running(&self) -> bool {
+        let mut sessions = self.session.iter().chain(&self.workers);
+        sessions.any(|session| session.sweep == self.sweep)
+    }
+
+    /// True if an orchestrator works on this sweep now, which can be stopped.
+    fn has_orchestrator(&self) -> bool {
         let session = self.session.as_ref();
         session.is_some_and(|session| session.sweep == self.sweep)
     }
@@ -233,10 +243,11 @@ impl Snapshot {
         }
         let left = counted(left, "job");
         match self.is_running() {
-            true => Some(format!(
+            true if self.has_orchestrator() => Some(format!(
                 "{left} left; `{}` stops it",
                 status.target.command("stop")
             )),
+            true => Some(format!("{left} left")),
             false => Some(format!("{left} left: `{}`", status.target.command("run"))),
         }
     }
@@ -330,8 +341,8 @@ impl Snapshot {
 
     /// Adds a remark on a run that is waiting for a session; what runs now has a line of its own.
     fn waiting(&mut self, run: RunId, remark: Remark) {
-        let session = self.session.as_ref();
-        if !session.is_some_and(|session| session.works_on(run)) {
+        let mut sessions = self.session.iter().chain(&self.workers);
+        if !sessions.any(|session| session.works_on(run)) {
             self.remarks.push(remark);
         }
     }

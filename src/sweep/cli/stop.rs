@@ -8,7 +8,7 @@ use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Exit, Target, tell};
-use crate::ledger::{Ledger, journal};
+use crate::ledger::Ledger;
 
 /// Stop a running sweep
 ///
@@ -63,11 +63,7 @@ impl Stop {
 fn running(ledger: &Ledger, sweep: &str) -> Result<Pid, Exit> {
     let folder = format!("`{}`", ledger.root().display());
     let none = || Exit::mistake(format!("no `sweep run` works in {folder}"));
-    let latest = journal::latest_session(ledger.root()).map_err(Exit::stuck)?;
-    let latest = latest
-        .filter(|latest| !latest.is_closed())
-        .ok_or_else(none)?;
-    let holder = ledger.holder(latest.pid).ok_or_else(none)?;
+    let (latest, holder) = ledger.orchestrator()?.ok_or_else(none)?;
     if latest.sweep != sweep {
         return Err(Exit::mistake(format!(
             "{} works in {folder}, but on the sweep `{}`",

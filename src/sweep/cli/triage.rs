@@ -146,7 +146,7 @@ impl Cause {
         };
         Ok(match ledger.exit(job, number)?.map(|exit| exit.end) {
             Some(AttemptEnd::Failed { class, message }) => Cause::Failed { class, message },
-            Some(AttemptEnd::Stopped) => Cause::Stopped,
+            Some(AttemptEnd::Stopped | AttemptEnd::Superseded) => Cause::Stopped,
             Some(AttemptEnd::Finished) => Cause::Trained,
             None => Cause::Lost,
         })

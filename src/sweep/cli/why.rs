@@ -288,6 +288,10 @@ fn told(ended: Option<&AttemptExit>) -> String {
             ..
         }) => "stopped on request, with a checkpoint".to_owned(),
         Some(AttemptExit {
+            end: AttemptEnd::Superseded,
+            ..
+        }) => "given up: another process had claimed the job, or done it before".to_owned(),
+        Some(AttemptExit {
             end: AttemptEnd::Failed { message, .. },
             ..
         }) => format!("failed: {message}"),

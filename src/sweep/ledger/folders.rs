@@ -62,9 +62,14 @@ impl RunFolder {
 
 /// The folder of one attempt at a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttemptFolder(pub(super) PathBuf);
+pub struct AttemptFolder(PathBuf);
 
 impl AttemptFolder {
+    /// The attempt's folder at a path.
+    pub fn at(path: impl Into<PathBuf>) -> AttemptFolder {
+        AttemptFolder(path.into())
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
@@ -73,6 +78,11 @@ impl AttemptFolder {
     /// The [`Attempt`](schema::Attempt) that the trainer reads.
     pub fn attempt(&self) -> PathBuf {
         self.0.join("attempt.json")
+    }
+
+    /// Which process made the attempt; touched as long as it lives.
+    pub(super) fn claim(&self) -> PathBuf {
+        self.0.join("claim.json")
     }
 
     /// The events that the trainer reported, as it wrote them.

@@ -19,6 +19,7 @@ pub enum FileKind {
     Fingerprints,
     Learned,
     Sweep,
+    Submission,
     Study,
     Index,
     Images,
@@ -32,6 +33,7 @@ pub enum FileKind {
     Record,
     Queries,
     Embeddings,
+    Claim,
     Attempt,
     Events,
     Log,
@@ -53,13 +55,14 @@ pub struct FoundFile {
 
 impl FileKind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [FileKind; 25] = [
+    pub const ALL: [FileKind; 27] = [
         FileKind::Lock,
         FileKind::Journal,
         FileKind::TornJournal,
         FileKind::Fingerprints,
         FileKind::Learned,
         FileKind::Sweep,
+        FileKind::Submission,
         FileKind::Study,
         FileKind::Index,
         FileKind::Images,
@@ -73,6 +76,7 @@ impl FileKind {
         FileKind::Record,
         FileKind::Queries,
         FileKind::Embeddings,
+        FileKind::Claim,
         FileKind::Attempt,
         FileKind::Events,
         FileKind::Log,
@@ -85,11 +89,16 @@ impl FileKind {
     pub fn places(self) -> &'static [&'static str] {
         match self {
             FileKind::Lock => &["LOCK"],
-            FileKind::Journal => &["journal.jsonl"],
+            FileKind::Journal => &["journal.jsonl", "journal/*.jsonl"],
             FileKind::TornJournal => &["journal.torn"],
             FileKind::Fingerprints => &["fingerprints.json"],
             FileKind::Learned => &["learned.json"],
             FileKind::Sweep => &["sweeps/*.toml"],
+            FileKind::Submission => &[
+                "slurm/*/submission.json",
+                "slurm/*/sweep.toml",
+                "slurm/*/chunks.json",
+            ],
             FileKind::Study => &["studies/*.json"],
             FileKind::Index => &["data/*/index.json"],
             FileKind::Images => &["data/*/images.u8"],
@@ -106,6 +115,7 @@ impl FileKind {
                 "runs/*/embeddings.safetensors",
                 "ensembles/*/embeddings.safetensors",
             ],
+            FileKind::Claim => &["*/*/*/*/claim.json"],
             FileKind::Attempt => &["*/*/*/*/attempt.json"],
             FileKind::Events => &["*/*/*/*/events.jsonl"],
             FileKind::Log => &["*/*/*/*/log.txt"],
@@ -119,9 +129,11 @@ impl FileKind {
     pub fn meaning(self) -> &'static str {
         match self {
             FileKind::Lock => {
-                "locked by the one `sweep` that writes here; names its process, user and machine"
+                "locked by the one `sweep` that writes here; names its process, user, machine and Slurm job"
             }
-            FileKind::Journal => "the order and the times of what happened, for forecasts of time",
+            FileKind::Journal => {
+                "the order and the times of what happened, for forecasts of time; each worker on a cluster has its own"
+            }
             FileKind::TornJournal => "damaged lines of the journal",
             FileKind::Fingerprints => {
                 "hashes of data sets, so that unchanged files are not read again"
@@ -130,6 +142,7 @@ impl FileKind {
             FileKind::Sweep => {
                 "a sweep as it was last run, with everything it builds on; `sweep diff` compares with it"
             }
+            FileKind::Submission => "what workers on a cluster were asked to do",
             FileKind::Study => "the points of a search's trials, in order",
             FileKind::Index => "a prepared data set: its classes, labels and files",
             FileKind::Images => "its images, decoded and resized",
@@ -143,6 +156,9 @@ impl FileKind {
             FileKind::Record => "the scores on the test classes",
             FileKind::Queries => "the scores of each query",
             FileKind::Embeddings => "embeddings of the test images, for further metrics",
+            FileKind::Claim => {
+                "which process makes the attempt; touched every ten seconds as long as it does"
+            }
             FileKind::Attempt => "the request to the trainer, in the folder of an attempt",
             FileKind::Events => "what the trainer reported",
             FileKind::Log => "its log",
@@ -172,12 +188,22 @@ impl FileKind {
             FileKind::Learned => "nothing: sweeps learn it again",
             FileKind::Sweep => "`sweep diff` has nothing to compare with",
             FileKind::Root | FileKind::Registration => "nothing: the next `sweep run` writes it",
+            FileKind::Submission => "workers that have not started cannot",
+            FileKind::Claim => "nothing, once the attempt has ended",
             FileKind::Attempt | FileKind::Events | FileKind::Log => "nothing: they are for people",
             FileKind::Exit => "reports do not know what computed the result",
             FileKind::Lock | FileKind::TornJournal | FileKind::SetAside | FileKind::Unfinished => {
                 "nothing"
             }
         }
+    }
+
+    /// True if a file was set aside, or is half-written.
+    pub(super) fn is_rest(path: &Path) -> bool {
+        let kind = path
+            .file_name()
+            .and_then(|name| FileKind::of(name.as_ref()));
+        matches!(kind, Some(FileKind::SetAside | FileKind::Unfinished))
     }
 
     /// Returns the kind of a file in the folder of a run or of an ensemble, by its name alone.

@@ -1,5 +1,8 @@
 //! The append-only journal of the orchestrator's decisions: `results/journal.jsonl`.
 //!
+//! Each worker of a batch system writes a journal of its own, `results/journal/<name>.jsonl`: two machines never append to
+//! one file. Who reads [the journal](read) reads all of them, in the order of time.
+//!
 //! A line is the CRC32C of its JSON in eight hexadecimal digits, a space and the JSON. Entries
 //! reach the disk together, a few times a second: a power cut can cost the last ones, which `sweep fsck --repair` writes
 //! again from the folders of attempts. A kill or a full disk can tear the last line only. On opening, such a
@@ -7,7 +10,7 @@
 //! number. Damage is counted and never stops a sweep, because the run folders hold the results.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -17,7 +20,7 @@ use std::{
 use schema::StudyId;
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptEnd, Job};
+use super::{AttemptEnd, Job, Writer};
 
 /// One decision with its number and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +43,9 @@ pub enum Decision {
         sweep: String,
         /// The process id of the orchestrator.
         pid: u32,
+        /// The process, if it is a worker of a batch system.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker: Option<Box<Writer>>,
     },
     /// An attempt is about to start.
     Started {
@@ -135,7 +141,7 @@ impl JournalContents {
 }
 
 impl Journal {
-    /// Opens the journal under `root` to append to it. The caller holds the [`Lock`](super::Lock).
+    /// Opens the orchestrator's journal under `root` to append to it. The caller holds the [`Lock`](super::Lock).
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -143,10 +149,7 @@ impl Journal {
         let path = path(root);
         durable::create_folder(root).map_err(|error| error.cause)?;
         let contents = read_or_set_aside(root)?;
-        if !contents.torn.is_empty() {
-            append(&root.join("journal.torn"), &contents.torn)?;
-            durable::write(&path, &contents.intact).map_err(|error| error.cause)?;
-        }
+        contents.set_torn_aside(root, &path)?;
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
         file.sync_all()?;
         let next = contents.next_number();
@@ -157,6 +160,38 @@ impl Journal {
             is_synced,
         };
         Ok((journal, contents))
+    }
+
+    /// Begins the journal of a worker under `root`. If there is one of this name, it gets another one.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn begin(root: &Path, name: &str) -> io::Result<Journal> {
+        let folder = root.join(FOLDER);
+        durable::create_folder(&folder).map_err(|error| error.cause)?;
+        let names = std::iter::once(format!("{name}.jsonl"))
+            .chain((2..).map(|number: u32| format!("{name}.{number}.jsonl")));
+        for name in names {
+            let mut options = OpenOptions::new();
+            match options
+                .append(true)
+                .create_new(true)
+                .open(folder.join(name))
+            {
+                Ok(file) => {
+                    // Others leave a journal alone while it is written. Some file systems have no locks.
+                    let _ = file.try_lock();
+                    return Ok(Journal {
+                        file,
+                        next: 1,
+                        is_synced: true,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// Appends one entry. Other processes see it at once; [`commit`](Journal::commit) waits for the disk.
@@ -191,7 +226,7 @@ impl Journal {
     }
 }
 
-/// Replaces the journal under `root` by entries, which are numbered anew. The caller holds the [`Lock`](super::Lock).
+/// Replaces the orchestrator's journal under `root` by entries, which are numbered anew. The caller holds the [`Lock`](super::Lock).
 ///
 /// # Errors
 /// The file cannot be written.
@@ -208,16 +243,134 @@ fn line(entry: &JournalEntry) -> io::Result<String> {
     Ok(format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes())))
 }
 
-/// Reads the journal under `root`; empty if there is none.
+/// Reads all journals under `root` as one, in the order of time; empty if there is none. The numbers of entries are those
+/// of their files.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn read(root: &Path) -> io::Result<JournalContents> {
+    let workers = of_workers(root)?;
+    let mut all = read_of_orchestrator(root)?;
+    if workers.is_empty() {
+        return Ok(all);
+    }
+    let mut timed = in_order(std::mem::take(&mut all.entries));
+    for path in workers {
+        let contents = parse(&durable::read(&path)?);
+        timed.extend(in_order(contents.entries));
+        all.damaged += contents.damaged;
+        all.torn.extend(contents.torn);
+    }
+    timed.sort_by_key(|(time, _)| *time);
+    all.entries = timed.into_iter().map(|(_, entry)| entry).collect();
+    Ok(all)
+}
+
+/// Reads the orchestrator's journal under `root` alone; empty if there is none.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn read(root: &Path) -> io::Result<JournalContents> {
+pub fn read_of_orchestrator(root: &Path) -> io::Result<JournalContents> {
     match durable::read(&path(root)) {
         Ok(bytes) => Ok(parse(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(JournalContents::default()),
         Err(error) => Err(error),
     }
+}
+
+/// Returns the entries of one file, each with the time by which it is sorted: they stay in order if a clock was set back.
+fn in_order(entries: Vec<JournalEntry>) -> Vec<(u64, JournalEntry)> {
+    let mut latest = 0;
+    let timed = entries.into_iter().map(|entry| {
+        latest = entry.time.max(latest);
+        (latest, entry)
+    });
+    timed.collect()
+}
+
+/// Returns the paths of the journals of workers under `root`, by name.
+fn of_workers(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(root.join(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// Takes over the entries of the journals under `from` that no journal under `root` has, each file as a journal of a
+/// worker. Returns the number of files with such entries. The caller holds the [`Lock`](super::Lock) of `root`.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub(super) fn merge(root: &Path, from: &Path) -> io::Result<usize> {
+    let known: BTreeSet<Vec<u8>> = lines_of_all(root)?.into_iter().flatten().collect();
+    let mut files = 0;
+    for (path, lines) in all_paths(from)?.iter().zip(lines_of_all(from)?) {
+        let new: Vec<Vec<u8>> = lines
+            .into_iter()
+            .filter(|line| !known.contains(line))
+            .collect();
+        let Some(first) = new.first() else {
+            continue;
+        };
+        let name = match path.parent() == Some(from) {
+            true => format!("merged-{}.jsonl", &blake3::hash(first).to_hex()[..16]).into(),
+            false => path.file_name().unwrap_or_default().to_owned(),
+        };
+        let target = root.join(FOLDER).join(name);
+        let mut text = match durable::read(&target) {
+            Ok(bytes) => parse(&bytes).intact,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        text.extend(new.concat());
+        durable::write(&target, &text).map_err(|error| error.cause)?;
+        files += 1;
+    }
+    Ok(files)
+}
+
+/// Returns the paths of all journals under `root`.
+fn all_paths(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = vec![path(root)];
+    paths.extend(of_workers(root)?);
+    Ok(paths)
+}
+
+/// Returns the intact lines of each journal under `root`.
+fn lines_of_all(root: &Path) -> io::Result<Vec<Vec<Vec<u8>>>> {
+    let mut all = Vec::new();
+    for path in all_paths(root)? {
+        let intact = match durable::read(&path) {
+            Ok(bytes) => parse(&bytes).intact,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let lines = intact.split_inclusive(|&byte| byte == b'\n');
+        all.push(lines.map(<[u8]>::to_vec).collect());
+    }
+    Ok(all)
+}
+
+/// Moves the damaged lines in the journals of workers under `root` to `journal.torn`, except in those that are being
+/// written.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub(super) fn repair_those_of_workers(root: &Path) -> io::Result<()> {
+    for path in of_workers(root)? {
+        let file = durable::open(&path)?;
+        if file.try_lock().is_ok() {
+            parse(&durable::read(&path)?).set_torn_aside(root, &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the latest session has decided.
@@ -227,6 +380,8 @@ pub struct LatestSession {
     pub sweep: String,
     /// The process id of the orchestrator.
     pub pid: u32,
+    /// The process, if it is a worker of a batch system.
+    pub worker: Option<Writer>,
     /// Milliseconds since 1970 at its beginning.
     pub since: u64,
     /// Its decisions after that, in order.
@@ -241,13 +396,31 @@ impl LatestSession {
     }
 }
 
-/// Reads the latest session of the journal under `root` from its end; none if there is no intact one.
+/// Reads the latest session of the orchestrator's journal under `root` from its end; none if there is no intact one.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn latest_session(root: &Path) -> io::Result<Option<LatestSession>> {
+    latest_session_in(&path(root))
+}
+
+/// Reads what each worker under `root` has done that has not ended normally.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn open_sessions_of_workers(root: &Path) -> io::Result<Vec<LatestSession>> {
+    let mut open = Vec::new();
+    for path in of_workers(root)? {
+        let session = latest_session_in(&path)?;
+        // A merged journal may be that of an orchestrator.
+        open.extend(session.filter(|session| session.worker.is_some() && !session.is_closed()));
+    }
+    Ok(open)
+}
+
+fn latest_session_in(path: &Path) -> io::Result<Option<LatestSession>> {
     const FIRST: u64 = 1 << 16;
-    let mut file = match durable::open(&path(root)) {
+    let mut file = match durable::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -266,18 +439,55 @@ pub fn latest_session(root: &Path) -> io::Result<Option<LatestSession>> {
     }
 }
 
+/// An attempt that has begun and not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningAttempt {
+    /// The job.
+    pub job: Job,
+    /// The number of the attempt.
+    pub number: u32,
+    /// The name of the slot.
+    pub slot: String,
+    /// Milliseconds since 1970 at its beginning.
+    pub since: u64,
+}
+
+impl LatestSession {
+    /// Returns the attempts that have not ended, in the order in which they began.
+    pub fn running(&self) -> Vec<RunningAttempt> {
+        let mut running: Vec<RunningAttempt> = Vec::new();
+        for entry in &self.entries {
+            match &entry.what {
+                Decision::Started { job, attempt, slot } => running.push(RunningAttempt {
+                    job: *job,
+                    number: *attempt,
+                    slot: slot.clone(),
+                    since: entry.time,
+                }),
+                Decision::Ended { job, .. } => running.retain(|other| other.job != *job),
+                Decision::Opened { .. }
+                | Decision::LeftOut { .. }
+                | Decision::Selected { .. }
+                | Decision::Closed => {}
+            }
+        }
+        running
+    }
+}
+
 /// Returns the last session of these entries, if its beginning is among them.
 fn session_of(mut entries: Vec<JournalEntry>) -> Option<LatestSession> {
     let is_beginning = |entry: &JournalEntry| matches!(entry.what, Decision::Opened { .. });
     let beginning = entries.iter().rposition(is_beginning)?;
     let rest = entries.split_off(beginning + 1);
     let opened = entries.pop()?;
-    let Decision::Opened { sweep, pid } = opened.what else {
+    let Decision::Opened { sweep, pid, worker } = opened.what else {
         return None;
     };
     Some(LatestSession {
         sweep,
         pid,
+        worker: worker.map(|worker| *worker),
         since: opened.time,
         entries: rest,
     })
@@ -287,6 +497,15 @@ impl JournalContents {
     /// Returns the number of lines that are damaged, and of a torn one at the end.
     pub fn torn_lines(&self) -> usize {
         self.torn.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    /// Moves the damaged lines of the file at `path` to `journal.torn` under `root`.
+    fn set_torn_aside(&self, root: &Path, path: &Path) -> io::Result<()> {
+        if self.torn.is_empty() {
+            return Ok(());
+        }
+        append(&root.join("journal.torn"), &self.torn)?;
+        durable::write(path, &self.intact).map_err(|error| error.cause)
     }
 
     /// Returns the number of the next entry. A forged one may be the largest; then the entries are counted.
@@ -299,7 +518,7 @@ impl JournalContents {
 
 /// Reads the journal. What is in its place but no file is renamed to `journal.damaged`.
 fn read_or_set_aside(root: &Path) -> io::Result<JournalContents> {
-    match read(root) {
+    match read_of_orchestrator(root) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             fs::rename(path(root), root.join("journal.damaged"))?;
             Ok(JournalContents::default())
@@ -307,6 +526,9 @@ fn read_or_set_aside(root: &Path) -> io::Result<JournalContents> {
         read => read,
     }
 }
+
+/// The folder of the journals of workers.
+const FOLDER: &str = "journal";
 
 fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).open(path)?;
@@ -359,6 +581,7 @@ mod tests {
         let opened = |pid| Decision::Opened {
             sweep: "s".to_owned(),
             pid,
+            worker: None,
         };
         let left_out = |message: &str| Decision::LeftOut {
             place: "gpu0".to_owned(),
@@ -385,6 +608,7 @@ mod tests {
                 .append(Decision::Opened {
                     sweep: "ü".to_owned(),
                     pid: pid as u32,
+                    worker: None,
                 })
                 .unwrap();
         }
@@ -416,6 +640,107 @@ mod tests {
             );
             assert_eq!(entries.last().unwrap().what, Decision::Closed);
         }
+    }
+
+    fn opened_by(pid: u32) -> Decision {
+        Decision::Opened {
+            sweep: "s".to_owned(),
+            pid,
+            worker: None,
+        }
+    }
+
+    fn pids(contents: &JournalContents) -> Vec<u32> {
+        let entries = contents.entries.iter();
+        let pids = entries.filter_map(|entry| match &entry.what {
+            Decision::Opened { pid, .. } => Some(*pid),
+            _ => None,
+        });
+        pids.collect()
+    }
+
+    /// Writes a line of a journal as if it had been written at this time.
+    fn write_at(path: &Path, time: u64, what: Decision) {
+        let entry = JournalEntry { seq: 1, time, what };
+        append(path, line(&entry).unwrap().as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn the_journals_of_workers_are_read_in_the_order_of_time() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(FOLDER)).unwrap();
+        let of_worker = |name: &str| folder.path().join(FOLDER).join(name);
+        for time in [3, 9] {
+            write_at(&path(folder.path()), time, opened_by(time as u32));
+        }
+        // Its clock was set back.
+        for (pid, time) in [(1, 1), (8, 8), (80, 2)] {
+            write_at(&of_worker("b-0-0.jsonl"), time, opened_by(pid));
+        }
+        let worker = Decision::Opened {
+            sweep: "s".to_owned(),
+            pid: 7,
+            worker: Some(Box::new(Writer::this_process())),
+        };
+        write_at(&of_worker("a-0-0.jsonl"), 8, worker);
+        write_at(&of_worker("a.txt"), 4, opened_by(4));
+        assert_eq!(pids(&read(folder.path()).unwrap()), [1, 3, 7, 8, 80, 9]);
+        assert_eq!(pids(&read_of_orchestrator(folder.path()).unwrap()), [3, 9]);
+        let open = open_sessions_of_workers(folder.path()).unwrap();
+        let open: Vec<u32> = open.iter().map(|session| session.pid).collect();
+        assert_eq!(open, [7]);
+    }
+
+    #[test]
+    fn entries_are_taken_over_once_however_often_journals_are_merged() {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let folders = [one.path(), other.path()];
+        for (folder, time) in folders.into_iter().zip([1, 2]) {
+            fs::create_dir(folder.join(FOLDER)).unwrap();
+            write_at(&path(folder), time, opened_by(time as u32));
+        }
+        let of_worker = other.path().join(FOLDER).join("a-0-0.jsonl");
+        write_at(&of_worker, 3, opened_by(3));
+        assert_eq!(merge(one.path(), other.path()).unwrap(), 2);
+        assert_eq!(merge(one.path(), other.path()).unwrap(), 0);
+        assert_eq!(pids(&read(one.path()).unwrap()), [1, 2, 3]);
+        // There and back.
+        assert_eq!(merge(other.path(), one.path()).unwrap(), 1);
+        assert_eq!(pids(&read(other.path()).unwrap()), [1, 2, 3]);
+        write_at(&of_worker, 4, opened_by(4));
+        assert_eq!(merge(one.path(), other.path()).unwrap(), 1);
+        assert_eq!(pids(&read(one.path()).unwrap()), [1, 2, 3, 4]);
+        assert_eq!(merge(one.path(), other.path()).unwrap(), 0);
+    }
+
+    #[test]
+    fn each_worker_begins_a_journal_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        for pid in 0..3 {
+            let mut journal = Journal::begin(folder.path(), "a-0-0").unwrap();
+            journal.append(opened_by(pid)).unwrap();
+            journal.append(Decision::Closed).unwrap();
+        }
+        assert_eq!(of_workers(folder.path()).unwrap().len(), 3);
+        assert_eq!(read(folder.path()).unwrap().entries.len(), 6);
+        assert!(open_sessions_of_workers(folder.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn damage_in_the_journal_of_a_worker_is_counted_and_moved_away_once_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(folder.path(), "a-0-0").unwrap();
+        journal.append(opened_by(1)).unwrap();
+        let path = of_workers(folder.path()).unwrap().remove(0);
+        append(&path, b"half a li").unwrap();
+        repair_those_of_workers(folder.path()).unwrap();
+        assert_eq!(read(folder.path()).unwrap().torn_lines(), 1);
+        drop(journal);
+        repair_those_of_workers(folder.path()).unwrap();
+        let contents = read(folder.path()).unwrap();
+        assert_eq!((contents.torn_lines(), pids(&contents)), (0, vec![1]));
+        let torn = fs::read_to_string(folder.path().join("journal.torn")).unwrap();
+        assert_eq!(torn, "half a li\n");
     }
 
     #[test]

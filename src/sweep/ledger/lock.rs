@@ -7,7 +7,6 @@
 //! [lease](Locking::Lease): it names its holder, who touches it as long as it lives.
 
 use std::{
-    env,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     os::unix::fs::MetadataExt,
@@ -15,12 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    io::Errno,
-    process::{Pid, getuid, test_kill_process},
-    system::uname,
-};
+use rustix::io::Errno;
 use thiserror::Error;
+
+use super::writer::{SlurmJob, Writer, is_alive};
 
 /// How a results folder is protected from a second orchestrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +61,14 @@ const FREE_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Another orchestrator holds it.
-    #[error("another `sweep` ({holder}) is running in `{}`; wait for it, stop it, or use another folder with --results", folder.display())]
+    #[error("another `sweep` ({holder}) is running in `{}`; wait for it, stop it, or use another folder with --results{hint}", folder.display())]
     Held {
         /// The folder.
         folder: PathBuf,
         /// The holder, as written in the file.
         holder: String,
+        /// What else could be done, in a job of Slurm.
+        hint: &'static str,
     },
     /// Another orchestrator took the folder over.
     #[error("another `sweep` ({holder}) is running in `{}`: the file LOCK there was removed or replaced while this one ran; this one stops, and finished runs are kept", folder.display())]
@@ -161,19 +160,15 @@ pub struct Holder {
 /// journal names.
 pub(super) fn holder(root: &Path, pid: u32) -> Option<Holder> {
     let mut file = durable::open(&FolderOf(root).path()).ok()?;
-    let name = read_holder(&mut file);
-    let is_here = name == process(pid);
+    let holder = read_holder(&mut file);
+    let is_here = holder.lines().next() == Some(&Writer::here(pid).process());
+    let name = named(&holder);
     let age = file.metadata().and_then(|data| data.modified()).ok()?;
     let is_fresh = age.elapsed().unwrap_or_default() < FREE_AFTER;
     // A lock of the system ends with its holder; a lease has to be renewed.
     let is_locked = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
     let is_leased = is_fresh && !name.is_empty() && (!is_here || is_alive(pid));
     (is_locked || is_leased).then_some(Holder { name, is_here })
-}
-
-fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 impl Drop for Lock {
@@ -190,7 +185,7 @@ impl LockError {
     /// Returns the error of a process that has had the lock before.
     fn while_held(self) -> LockError {
         match self {
-            LockError::Held { folder, holder } => LockError::TakenOver { folder, holder },
+            LockError::Held { folder, holder, .. } => LockError::TakenOver { folder, holder },
             other => other,
         }
     }
@@ -281,7 +276,7 @@ impl FolderOf<'_> {
             Ok(text) if text.trim().is_empty() => Ok(false),
             Ok(text) => Err(LockError::TakenOver {
                 folder: self.0.to_owned(),
-                holder: text.trim().to_owned(),
+                holder: named(text.trim()),
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(source) => Err(self.io(source)),
@@ -304,9 +299,19 @@ impl FolderOf<'_> {
     fn held_by(&self, file: &mut File) -> LockError {
         LockError::Held {
             folder: self.0.to_owned(),
-            holder: read_holder(file),
+            holder: named(&read_holder(file)),
+            hint: match SlurmJob::of_this_process() {
+                Some(_) => "; with `sweep run --on slurm`, several nodes work in one folder",
+                None => "",
+            },
         }
     }
+}
+
+/// Returns a holder in one line.
+fn named(holder: &str) -> String {
+    let lines: Vec<&str> = holder.lines().collect();
+    lines.join(", ")
 }
 
 /// True if the file system cannot lock at all.
@@ -335,18 +340,12 @@ fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
     writeln!(file, "{holder}")
 }
 
+/// Returns this process as the file names it: on the first line the process, on the second the job of Slurm.
 fn this_process() -> String {
-    process(std::process::id())
-}
-
-/// Names a process of this machine and user: `process 3631 of anna on gpu7`.
-fn process(pid: u32) -> String {
-    let user = ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| env::var(name).ok());
-    let user = user.unwrap_or_else(|| format!("user {}", getuid().as_raw()));
-    let host = uname().nodename().to_string_lossy().into_owned();
-    format!("process {pid} of {user} on {host}")
+    let writer = Writer::this_process();
+    let job = writer.slurm.as_ref().map(SlurmJob::to_string);
+    let lines: Vec<String> = [writer.process()].into_iter().chain(job).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! ```text
 //! results/
 //!   LOCK  journal.jsonl  fingerprints.json  learned.json
+//!   journal/<submission>-<chunk>-<restart>.jsonl       what a worker of a batch system did
+//!   slurm/<submission>/  submission.json  sweep.toml  chunks.json
 //!   data/<data id>/   index.json  images.u8            a prepared data set;
 //!                     root                             instead of images.u8, if images are not kept
 //!                     dataset.json                     what `sweep data add` had found
@@ -14,7 +16,7 @@
 //!                     record.json  queries.csv         after measuring: metrics, scores per query
 //!                     embeddings.safetensors           of the test images, for further metrics
 //!                     train/0001/  evaluate/0001/      one folder per attempt:
-//!                         attempt.json events.jsonl log.txt exit.json
+//!                         claim.json attempt.json events.jsonl log.txt exit.json
 //!   ensembles/<id>/   record.json  queries.csv         the runs of all folds as an ensemble
 //!                     ensemble/0001/ ...
 //!   scripts/<sha-256>.pt                               losses and miners of the user
@@ -27,7 +29,12 @@
 //! vouch for the files beside them. A damaged file counts as absent: it is noted ([`Damage`]), and its
 //! result is computed again. The [`journal`] records the order of events and can be lost without harm.
 //! Runs belong to no sweep: two sweeps with the same run share it.
+//!
+//! One orchestrator at a time holds the [`Lock`]. Workers of a batch system do not, and there may be many. Each has a
+//! journal of its own and writes nothing else but what belongs to the jobs that it has [claimed](Claim).
 
+mod at_work;
+mod claim;
 mod damage;
 pub mod fingerprint;
 mod folders;
@@ -35,11 +42,13 @@ mod inventory;
 pub mod journal;
 mod lock;
 mod memo;
+mod merge;
 mod rebuild;
 mod soundness;
 mod spare;
 mod vouched;
 pub mod weights;
+mod writer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,7 +58,8 @@ use std::{
     sync::Arc,
 };
 
-use durable::DiskError;
+pub use claim::{Claim, Claimant, Claimed};
+use durable::{DiskError, Turn};
 use schema::{
     Attempt, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork,
     PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained, has_seal, renamed,
@@ -65,10 +75,12 @@ pub use folders::{AttemptFolder, RunFolder};
 pub use inventory::{FileKind, FoundFile};
 pub use lock::{Holder, Lock, LockError, Locking};
 use memo::Memo;
+pub use merge::{Conflict, Counts, Merged};
 pub use soundness::{Scope, Soundness};
 pub use spare::Spare;
 pub use vouched::Check;
 use vouched::{FileHash, Vouched};
+pub use writer::{SlurmJob, Writer};
 
 use crate::search::TrialPoint;
 
@@ -164,6 +176,8 @@ pub enum AttemptEnd {
     Finished,
     /// It stopped on request, after writing a checkpoint.
     Stopped,
+    /// It was given up: another process has claimed the job, or had done it before.
+    Superseded,
     /// It failed.
     Failed {
         /// The class of the failure.
@@ -214,6 +228,14 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// True if another process has claimed the job in the meantime.
+    pub fn is_superseded(&self) -> bool {
+        match self {
+            LedgerError::Disk(error) => error.is_superseded(),
+            LedgerError::Io { .. } | LedgerError::Damaged { .. } => false,
+        }
+    }
+
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
         let path = path.to_owned();
         move |source| LedgerError::Io {
@@ -228,6 +250,8 @@ impl LedgerError {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     root: PathBuf,
+    /// The turn in which results are published, if processes take turns at them.
+    turn: Option<Turn>,
     damage: DamageLog,
     trainings: Memo<Vouched<Trained>>,
     records: Memo<Vouched<Record>>,
@@ -251,10 +275,21 @@ impl Ledger {
     pub fn new(root: impl Into<PathBuf>) -> Ledger {
         Ledger {
             root: root.into(),
+            turn: None,
             damage: DamageLog::default(),
             trainings: Memo::default(),
             records: Memo::default(),
             identities: Memo::default(),
+        }
+    }
+
+    /// Returns the same ledger for publishing results of a job that this process has claimed: that fails once another
+    /// process has claimed it ([`LedgerError::is_superseded`]).
+    #[must_use]
+    pub fn in_turn_of(&self, claim: &Claim) -> Ledger {
+        Ledger {
+            turn: Some(claim.turn().clone()),
+            ..self.clone()
         }
     }
 
@@ -314,7 +349,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let folder = self.ensemble(ensemble);
         let vouched = vouch(record, &folder, &[run_files::QUERIES])?;
-        write_sealed(&folder.record(), &subject::ensemble(ensemble), &vouched)
+        self.publish(&folder.record(), &subject::ensemble(ensemble), &vouched)
     }
 
     /// Returns the points of a study's trials so far, in order.
@@ -358,8 +393,8 @@ impl Ledger {
         Lock::acquire(&self.root, locking)
     }
 
-    /// Returns who works in the folder, if anyone does; `pid` is the process that the journal names.
-    pub fn holder(&self, pid: u32) -> Option<Holder> {
+    /// Returns who holds the lock, if anyone does; `pid` is the process that the journal names.
+    fn holder(&self, pid: u32) -> Option<Holder> {
         lock::holder(&self.root, pid)
     }
 
@@ -618,30 +653,12 @@ impl Ledger {
     /// The folder cannot be read.
     pub fn attempts(&self, job: Job) -> Result<u32, LedgerError> {
         let folder = self.job_folder(job);
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(LedgerError::io("list", &folder)(error)),
-        };
-        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        Ok(numbers.max().unwrap_or(0))
+        Turn::latest(&folder).map_err(LedgerError::io("list", &folder))
     }
 
     /// Returns the folder of one attempt, numbered from 1.
     pub fn attempt_folder(&self, job: Job, number: u32) -> AttemptFolder {
-        AttemptFolder(self.job_folder(job).join(format!("{number:04}")))
-    }
-
-    /// Creates the folder of the next attempt and returns its number and the folder. A power cut may lose it.
-    ///
-    /// # Errors
-    /// The folder cannot be created.
-    pub fn new_attempt(&self, job: Job) -> Result<(u32, AttemptFolder), LedgerError> {
-        let number = self.attempts(job)? + 1;
-        let folder = self.attempt_folder(job, number);
-        durable::create_folder(&self.folder_of(job))?;
-        fs::create_dir_all(folder.path()).map_err(DiskError::at("create", folder.path()))?;
-        Ok((number, folder))
+        AttemptFolder::at(self.job_folder(job).join(format!("{number:04}")))
     }
 
     /// Writes the request of an attempt. A power cut may lose it.
@@ -739,7 +756,7 @@ impl Ledger {
     pub fn publish_trained(&self, run: RunId, trained: &Trained) -> Result<(), LedgerError> {
         let folder = self.run(run);
         let vouched = vouch(trained, &folder, &[run_files::MODEL, run_files::SCRIPT])?;
-        write_sealed(&folder.trained(), &subject::training(run), &vouched)
+        self.publish(&folder.trained(), &subject::training(run), &vouched)
     }
 
     /// Publishes that a trial is trained. Its validation scores are its result: no network is kept.
@@ -749,7 +766,7 @@ impl Ledger {
     pub fn publish_trial(&self, run: RunId, trained: &Trained) -> Result<(), LedgerError> {
         let folder = self.run(run);
         let vouched = vouch(trained, &folder, &[])?;
-        write_sealed(&folder.trained(), &subject::training(run), &vouched)?;
+        self.publish(&folder.trained(), &subject::training(run), &vouched)?;
         self.remove_network(run)
     }
 
@@ -776,7 +793,22 @@ impl Ledger {
     pub fn publish_record(&self, record: &Record) -> Result<(), LedgerError> {
         let folder = self.run(record.run);
         let vouched = vouch(record, &folder, &[run_files::QUERIES])?;
-        write_sealed(&folder.record(), &subject::record(record.run), &vouched)
+        self.publish(&folder.record(), &subject::record(record.run), &vouched)
+    }
+
+    /// Writes a sealed result, whole or not at all.
+    fn publish<T: Serialize>(
+        &self,
+        path: &Path,
+        subject: &str,
+        result: &T,
+    ) -> Result<(), LedgerError> {
+        let text = sealed_text(path, subject, result)?;
+        match &self.turn {
+            Some(turn) => durable::write_in_turn(path, text.as_bytes(), turn)?,
+            None => durable::write(path, text.as_bytes())?,
+        }
+        Ok(())
     }
 
     /// Returns the damaged files that were found so far.

@@ -11,15 +11,17 @@ use super::{
 };
 
 impl Ledger {
-    /// Writes the journal again: its intact entries, and those of attempts that it lacks. Damaged lines are moved to
-    /// `journal.torn`. Returns the number of entries that were added. The caller holds the [`Lock`](super::Lock).
+    /// Writes the journal again: its intact entries, and those of attempts that neither it nor the journal of a worker
+    /// has. Damaged lines are moved to `journal.torn`. Returns the number of entries that were added. The caller holds the [`Lock`](super::Lock).
     ///
     /// # Errors
     /// A file cannot be read or written.
     pub fn rebuild_journal(&self) -> Result<usize, LedgerError> {
         let failed = |error| LedgerError::io("write the journal of", self.root())(error);
         let (_, contents) = journal::Journal::open(self.root()).map_err(failed)?;
-        let known: BTreeSet<(Job, u32, bool)> = contents.entries.iter().filter_map(key).collect();
+        journal::repair_those_of_workers(self.root()).map_err(failed)?;
+        let all = journal::read(self.root()).map_err(failed)?.entries;
+        let known: BTreeSet<(Job, u32, bool)> = all.iter().filter_map(key).collect();
         let mut added = self.entries_of_attempts()?;
         added.retain(|entry| key(entry).is_none_or(|key| !known.contains(&key)));
         let count = added.len();

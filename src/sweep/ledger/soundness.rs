@@ -48,7 +48,7 @@ pub struct Soundness {
 }
 
 /// What was found of one run.
-struct CheckedRun {
+pub(super) struct CheckedRun {
     is_measured: bool,
     /// True if it is measured and its network is gone: that was someone's wish.
     lacks_network: bool,
@@ -117,7 +117,7 @@ impl Ledger {
         Ok(found)
     }
 
-    fn check_run(&self, run: RunId) -> Result<CheckedRun, LedgerError> {
+    pub(super) fn check_run(&self, run: RunId) -> Result<CheckedRun, LedgerError> {
         self.check_identity(run)?;
         self.exits_of(&[Job::Train(run), Job::Evaluate(run)])?;
         let (trained, record) = (self.vouched_training(run)?, self.vouched_record(run)?);

@@ -141,7 +141,7 @@ fn why(kind: FileKind, path: &Path, earlier: &BTreeSet<PathBuf>) -> Option<Spare
         FileKind::Checkpoint => run.trained().is_file().then_some(Spare::Checkpoints),
         FileKind::Embeddings => run.record().is_file().then_some(Spare::Embeddings),
         FileKind::Network | FileKind::Module => run.record().is_file().then_some(Spare::Networks),
-        FileKind::Attempt | FileKind::Events | FileKind::Log | FileKind::Exit => {
+        FileKind::Claim | FileKind::Attempt | FileKind::Events | FileKind::Log | FileKind::Exit => {
             earlier.contains(folder).then_some(Spare::Attempts)
         }
         FileKind::SetAside => Some(Spare::Damaged),
@@ -153,6 +153,7 @@ fn why(kind: FileKind, path: &Path, earlier: &BTreeSet<PathBuf>) -> Option<Spare
         | FileKind::Fingerprints
         | FileKind::Learned
         | FileKind::Sweep
+        | FileKind::Submission
         | FileKind::Study
         | FileKind::Index
         | FileKind::Root
@@ -170,7 +171,13 @@ fn earlier_attempts(files: &[FoundFile]) -> BTreeSet<PathBuf> {
     for file in files {
         let is_of_attempt = matches!(
             file.kind,
-            Some(FileKind::Attempt | FileKind::Events | FileKind::Log | FileKind::Exit)
+            Some(
+                FileKind::Claim
+                    | FileKind::Attempt
+                    | FileKind::Events
+                    | FileKind::Log
+                    | FileKind::Exit
+            )
         );
         if let Some(folder) = file.path.parent().filter(|_| is_of_attempt)
             && let Some(job) = folder.parent()

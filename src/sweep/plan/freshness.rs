@@ -77,6 +77,27 @@ pub fn of(plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<Freshnes
     Ok(freshness)
 }
 
+/// Compares one job, which had to run for a reason, with the contents of `results/`: another process may have done it.
+///
+/// # Errors
+/// A result is damaged.
+pub fn is_done_since(
+    job: Job,
+    was: &Reason,
+    plan: &Plan,
+    ledger: &Ledger,
+    report: &ReportTable,
+) -> Result<bool, LedgerError> {
+    let now = match job {
+        Job::Prepare(data) => return ledger.is_prepared(data, Check::Sizes),
+        Job::Train(run) if *was == Reason::NoNetwork => return ledger.has_model(run, Check::Sizes),
+        Job::Train(run) => of_run(run, &plan.runs[&run], ledger, report)?.0,
+        Job::Evaluate(run) => of_run(run, &plan.runs[&run], ledger, report)?.1,
+        Job::Ensemble(id) => of_ensemble(id, plan, ledger, report)?,
+    };
+    Ok(!matches!(now, Freshness::Stale(_)))
+}
+
 /// Adds the jobs by which a plan has grown.
 ///
 /// # Errors
@@ -270,7 +291,7 @@ fn unmeasured(record: &Record, metrics: &[Metric]) -> Vec<Metric> {
 fn reason(job: Job, has_checkpoint: bool, ledger: &Ledger) -> Result<Reason, LedgerError> {
     let failure = ledger.last_exit(job)?.and_then(|exit| match exit.end {
         AttemptEnd::Failed { message, .. } => Some(message),
-        AttemptEnd::Finished | AttemptEnd::Stopped => None,
+        AttemptEnd::Finished | AttemptEnd::Stopped | AttemptEnd::Superseded => None,
     });
     Ok(match failure {
         Some(message) => Reason::Failed(message),

@@ -254,7 +254,7 @@ fn each_job_knows_why_it_runs() {
         Freshness::Stale(Reason::Interrupted)
     );
 
-    let (_, folder) = desk.ledger.new_attempt(train).unwrap();
+    let folder = desk.ledger.attempt_folder(train, 1);
     let end = AttemptEnd::Failed {
         class: schema::Failure::Data,
         message: "a damaged image".to_owned(),

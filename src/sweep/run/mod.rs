@@ -39,6 +39,10 @@ pub trait Watcher {
     fn on_event(&mut self, job: Job, event: &Event);
     /// An attempt ended; `again` if another one follows.
     fn ended(&mut self, job: Job, end: &AttemptEnd, again: bool);
+    /// A job is left to the process of this name, which works on it or on another job of the same run.
+    fn taken(&mut self, job: Job, holder: &str);
+    /// Another process has done a job that was about to start.
+    fn found(&mut self, job: Job);
     /// A place is not used any more, after this failure.
     fn left_out(&mut self, place: &str, message: &str);
     /// A GPU is not used while the processes of others take this number of bytes of its memory.

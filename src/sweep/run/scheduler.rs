@@ -60,6 +60,10 @@ pub enum Input {
     Exited(Job, ProcessEnd),
     /// A trainer could not be started, with the system's message.
     NotStarted(Job, String),
+    /// The job that was about to start is done: its result is there.
+    Found(Job),
+    /// Another process works on the job.
+    Taken(Job),
     /// The user interrupted.
     Interrupt,
     /// This many ticks passed.
@@ -125,6 +129,8 @@ pub struct Tally {
     pub done: usize,
     /// Jobs that failed.
     pub failed: usize,
+    /// Jobs on which other processes work.
+    pub taken: usize,
     /// Jobs that did not start or finish, because another failed or the sweep was interrupted.
     pub not_started: usize,
     /// True if the user interrupted.
@@ -230,6 +236,7 @@ enum JobPhase {
     Reused,
     Done,
     Failed,
+    Taken,
 }
 
 /// What is known of an attempt that has ended.
@@ -335,6 +342,8 @@ impl Scheduler {
             Input::Event(job, event) => self.on_event(job, event),
             Input::Exited(job, end) => self.on_exit(job, end),
             Input::NotStarted(job, message) => self.on_not_started(job, message),
+            Input::Found(job) => self.on_found(job),
+            Input::Taken(job) => self.on_taken(job),
             Input::Interrupt => self.on_interrupt(),
             Input::Ticks(ticks) => self.on_ticks(ticks),
             Input::Memory(job, bytes) => self.on_memory(job, bytes),
@@ -395,6 +404,7 @@ impl Scheduler {
                 JobPhase::Reused => tally.reused += 1,
                 JobPhase::Done => tally.done += 1,
                 JobPhase::Failed => tally.failed += 1,
+                JobPhase::Taken => tally.taken += 1,
                 JobPhase::Waiting | JobPhase::Running { .. } => tally.not_started += 1,
             }
         }
@@ -441,7 +451,11 @@ impl Scheduler {
     fn slot_of(&self, job: Job) -> Option<SlotId> {
         match self.jobs.get(&job)?.phase {
             JobPhase::Running { slot, .. } => Some(slot),
-            JobPhase::Waiting | JobPhase::Reused | JobPhase::Done | JobPhase::Failed => None,
+            JobPhase::Waiting
+            | JobPhase::Reused
+            | JobPhase::Done
+            | JobPhase::Failed
+            | JobPhase::Taken => None,
         }
     }
 
@@ -530,6 +544,24 @@ impl Scheduler {
             Some((ended, _)) => self.failed(job, ended, Failure::NotStarted, message),
             None => Vec::new(),
         }
+    }
+
+    fn on_found(&mut self, job: Job) -> Vec<Action> {
+        if self.take_from_slot(job).is_some() {
+            self.done(job);
+        }
+        Vec::new()
+    }
+
+    /// Leaves a job to another process. What waits for it does not start here.
+    fn on_taken(&mut self, job: Job) -> Vec<Action> {
+        self.undecided.remove(&job);
+        if self.take_from_slot(job).is_some()
+            && let Some(state) = self.jobs.get_mut(&job)
+        {
+            state.phase = JobPhase::Taken;
+        }
+        Vec::new()
     }
 
     /// Frees the slot of a running job, and returns what is known of the attempt, with what the trainer

@@ -1,5 +1,8 @@
 //! The loop that carries out the scheduler's actions: starts trainers, receives their events,
 //! publishes results and keeps the journal.
+//!
+//! A session is that of an orchestrator, which has the results folder to itself and lets searches grow, or that of a
+//! worker, one of many on a cluster ([`Role`]). Both claim each job before they begin it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -34,8 +37,8 @@ use super::{
 use crate::{
     config::Sweep,
     ledger::{
-        AttemptEnd, AttemptExit, AttemptFolder, Job, Ledger, LedgerError, Lock, LockError,
-        RunStage, absolute, fingerprint,
+        AttemptEnd, AttemptExit, AttemptFolder, Claim, Claimant, Claimed, Job, Ledger, LedgerError,
+        Lock, LockError, RunStage, Writer, absolute, fingerprint,
         journal::{Decision, Journal},
         read_json, write_json,
     },
@@ -43,7 +46,7 @@ use crate::{
         Plan, Study, StudyState,
         agenda::Agenda,
         costs::Costs,
-        freshness::{self, FreshnessOf},
+        freshness::{self, Freshness, FreshnessOf},
     },
 };
 
@@ -89,8 +92,8 @@ pub struct Session<'a> {
     pub plan: &'a mut Plan,
     /// The results folder.
     pub ledger: &'a Ledger,
-    /// The right to write to it.
-    pub lock: &'a mut Lock,
+    /// What it may write there.
+    pub role: Role<'a>,
     /// The trainer.
     pub trainer: &'a Trainer,
     /// Where trainers run.
@@ -103,8 +106,59 @@ pub struct Session<'a> {
     pub interrupts: &'a AtomicU32,
 }
 
+/// What a session may write, apart from what belongs to the jobs that it claims.
+pub enum Role<'a> {
+    /// All of the results folder.
+    Orchestrator(&'a mut Lock),
+    /// Its own journal. Searches do not grow, and signals are no reason to kill trainers: the batch system does that.
+    Worker {
+        /// The name of the journal.
+        journal: &'a str,
+        /// Jobs of Slurm that are known to have ended.
+        ended: &'a [String],
+    },
+}
+
+impl Role<'_> {
+    /// Fails if the session may not write any more.
+    fn check(&mut self) -> Result<(), LockError> {
+        match self {
+            Role::Orchestrator(lock) => lock.check(),
+            Role::Worker { .. } => Ok(()),
+        }
+    }
+
+    fn is_worker(&self) -> bool {
+        matches!(self, Role::Worker { .. })
+    }
+
+    fn claimant(&self) -> Claimant {
+        match self {
+            Role::Orchestrator(_) => Claimant::with_lock(),
+            Role::Worker { ended, .. } => Claimant::beside_others(ended.iter().cloned()),
+        }
+    }
+
+    fn journal(&self, ledger: &Ledger) -> Result<Journal, SessionError> {
+        let journal = match self {
+            Role::Orchestrator(_) => Journal::open(ledger.root()).map(|(journal, _)| journal),
+            Role::Worker { journal, .. } => Journal::begin(ledger.root(), journal),
+        };
+        journal.map_err(|source| SessionError::journal(ledger, source))
+    }
+
+    /// Returns the number of interrupts that count.
+    fn counted(&self, interrupts: u32) -> u32 {
+        match self {
+            Role::Orchestrator(_) => interrupts,
+            Role::Worker { .. } => interrupts.min(1),
+        }
+    }
+}
+
 struct Running<'r, 'a> {
     session: &'r mut Session<'a>,
+    claimant: Claimant,
     freshness: FreshnessOf,
     agenda: Agenda,
     journal: Journal,
@@ -124,7 +178,7 @@ struct Running<'r, 'a> {
 
 /// An attempt whose end is not written down yet.
 struct LiveAttempt {
-    number: u32,
+    claim: Claim,
     place: PlaceId,
     work: Work,
     /// Its process; `None` if it could not be started.
@@ -188,13 +242,10 @@ impl Session<'_> {
         freshness: FreshnessOf,
         watcher: &mut dyn Watcher,
     ) -> Result<Tally, SessionError> {
-        let journal = Journal::open(self.ledger.root())
-            .map_err(|source| SessionError::journal(self.ledger, source))?
-            .0;
-        for (&data, planned) in &self.plan.data {
-            if let Some(source) = &planned.source {
-                self.ledger.place_images(data, source)?;
-            }
+        let journal = self.role.journal(self.ledger)?;
+        let claimant = self.role.claimant();
+        if !self.role.is_worker() {
+            self.place_images()?;
         }
         let costs = Costs::read(self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.layout.device());
@@ -209,6 +260,7 @@ impl Session<'_> {
         let (sender, receiver) = mpsc::sync_channel(QUEUE);
         let mut running = Running {
             session: self,
+            claimant,
             freshness,
             agenda,
             journal,
@@ -225,11 +277,12 @@ impl Session<'_> {
         running.note(Decision::Opened {
             sweep: running.session.sweep.name.clone(),
             pid: std::process::id(),
+            worker: running.worker(),
         })?;
         running.keep_studies()?;
         running.run(&mut scheduler, watcher)?;
         running.note(Decision::Closed)?;
-        if *scheduler.learned() != learned {
+        if *scheduler.learned() != learned && !running.session.role.is_worker() {
             write_json(&running.session.ledger.learned(), scheduler.learned())?;
         }
         running
@@ -237,6 +290,16 @@ impl Session<'_> {
             .commit()
             .map_err(|source| SessionError::journal(running.session.ledger, source))?;
         Ok(scheduler.tally())
+    }
+
+    /// Updates where the images of data sets are that are not kept in the results.
+    fn place_images(&self) -> Result<(), LedgerError> {
+        for (&data, planned) in &self.plan.data {
+            if let Some(source) = &planned.source {
+                self.ledger.place_images(data, source)?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the modules that a recipe needs in the results. Returns their folder, if it needs some.
@@ -353,13 +416,16 @@ impl Session<'_> {
     }
 
     /// Writes the result of a job where other jobs and reports find it.
-    fn publish(&self, job: Job, finished: Finished) -> Result<(), SessionError> {
+    fn publish(&self, job: Job, finished: Finished, claim: &Claim) -> Result<(), SessionError> {
+        let ledger = &self.ledger.in_turn_of(claim);
         match job {
             Job::Prepare(_) => reply::<PrepareWork>(job, finished).map(|_| ()),
-            Job::Train(run) => self.publish_trained(run, &reply::<TrainWork>(job, finished)?),
+            Job::Train(run) => {
+                self.publish_trained(run, &reply::<TrainWork>(job, finished)?, ledger)
+            }
             Job::Evaluate(run) => {
                 let evaluated = reply::<EvaluateWork>(job, finished)?;
-                self.publish_outcome(run, Outcome::Finished(evaluated))
+                publish_outcome(run, Outcome::Finished(evaluated), ledger)
             }
             Job::Ensemble(id) => {
                 let record = EnsembleRecord {
@@ -367,34 +433,39 @@ impl Session<'_> {
                     runs: self.runs_of(id).to_vec(),
                     evaluated: reply::<EnsembleWork>(job, finished)?,
                 };
-                Ok(self.ledger.publish_ensemble(id, &record)?)
+                Ok(ledger.publish_ensemble(id, &record)?)
             }
         }
     }
 
-    fn publish_trained(&self, run: RunId, trained: &Trained) -> Result<(), SessionError> {
+    fn publish_trained(
+        &self,
+        run: RunId,
+        trained: &Trained,
+        ledger: &Ledger,
+    ) -> Result<(), SessionError> {
         if let TrainingEnd::Broken(how) = trained.end {
             // Before `trained.json`: a run with that file alone would be measured.
             let step = trained.steps;
-            self.publish_outcome(run, Outcome::Broken { how, step })?;
+            publish_outcome(run, Outcome::Broken { how, step }, ledger)?;
         }
         let is_trial = self.plan.runs[&run].member.is_none();
         if is_trial {
-            self.ledger.publish_trial(run, trained)?;
+            ledger.publish_trial(run, trained)?;
         } else {
-            self.ledger.publish_trained(run, trained)?;
+            ledger.publish_trained(run, trained)?;
         }
-        Ok(self.ledger.remove_checkpoint(run)?)
+        Ok(ledger.remove_checkpoint(run)?)
     }
+}
 
-    fn publish_outcome(&self, run: RunId, outcome: Outcome) -> Result<(), SessionError> {
-        let record = Record {
-            schema: SCHEMA,
-            run,
-            outcome,
-        };
-        Ok(self.ledger.publish_record(&record)?)
-    }
+fn publish_outcome(run: RunId, outcome: Outcome, ledger: &Ledger) -> Result<(), SessionError> {
+    let record = Record {
+        schema: SCHEMA,
+        run,
+        outcome,
+    };
+    Ok(ledger.publish_record(&record)?)
 }
 
 /// Returns what earlier sweeps learned. A damaged file costs time, nothing else.
@@ -418,7 +489,9 @@ impl Running<'_, '_> {
             let input = self.next(watcher)?;
             self.carry_out(scheduler.on(input), watcher)?;
             while let Some(run) = self.trained.pop() {
-                self.grow(run, scheduler, watcher)?;
+                if !self.session.role.is_worker() {
+                    self.grow(run, scheduler, watcher)?;
+                }
             }
         }
         Ok(())
@@ -470,8 +543,11 @@ impl Running<'_, '_> {
         self.carry_out(actions, watcher)
     }
 
-    /// Keeps the points that the studies have chosen, in the ledger.
+    /// Keeps the points that the studies have chosen, in the ledger. A worker leaves that to the orchestrator.
     fn keep_studies(&mut self) -> Result<(), SessionError> {
+        if self.session.role.is_worker() {
+            return Ok(());
+        }
         let Session { plan, ledger, .. } = &mut *self.session;
         for study in plan
             .studies
@@ -495,7 +571,8 @@ impl Running<'_, '_> {
             if let Some(input) = self.inputs.pop_front() {
                 return Ok(input);
             }
-            if self.session.interrupts.load(Ordering::Relaxed) > self.interrupts {
+            let interrupts = self.session.interrupts.load(Ordering::Relaxed);
+            if self.session.role.counted(interrupts) > self.interrupts {
                 self.interrupts += 1;
                 return Ok(Input::Interrupt);
             }
@@ -504,7 +581,7 @@ impl Running<'_, '_> {
                 return self.tick(watcher);
             }
             if let Ok(message) = self.receiver.recv_timeout(left)
-                && let Some(input) = self.heard(message, watcher)
+                && let Some(input) = self.heard(message, watcher)?
             {
                 return Ok(input);
             }
@@ -513,7 +590,8 @@ impl Running<'_, '_> {
 
     /// Lets a moment pass.
     fn tick(&mut self, watcher: &mut dyn Watcher) -> Result<Input, SessionError> {
-        self.session.lock.check()?;
+        self.session.role.check()?;
+        self.renew_claims(watcher)?;
         let limit = self.session.sweep.resources.silence().map(ticks);
         for (&job, attempt) in &mut self.attempts {
             let ticked = attempt.child.as_mut().map(|child| child.tick(limit));
@@ -534,6 +612,21 @@ impl Running<'_, '_> {
         Ok(Input::Ticks(1))
     }
 
+    /// Gives the claims a heartbeat, and gives up the jobs that other processes have claimed.
+    fn renew_claims(&mut self, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+        let mut lost = Vec::new();
+        for (&job, attempt) in &mut self.attempts {
+            if !attempt.claim.renew()? {
+                lost.push(job);
+            }
+        }
+        for job in lost {
+            self.give_up(job, watcher)?;
+            self.inputs.push_back(Input::Taken(job));
+        }
+        Ok(())
+    }
+
     /// Measures the memory of the GPUs.
     fn measure_memory(&mut self) {
         let attempts = self.attempts.iter();
@@ -546,7 +639,11 @@ impl Running<'_, '_> {
     }
 
     /// Returns the input of a message from an attempt.
-    fn heard(&mut self, message: Message, watcher: &mut dyn Watcher) -> Option<Input> {
+    fn heard(
+        &mut self,
+        message: Message,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Option<Input>, SessionError> {
         let Message {
             job,
             attempt: number,
@@ -554,21 +651,35 @@ impl Running<'_, '_> {
         } = message;
         // A late message of an earlier attempt must not be taken for one of the current attempt.
         let attempt = self.attempts.get_mut(&job);
-        let attempt = attempt.filter(|attempt| attempt.number == number)?;
-        let child = attempt.child.as_mut()?;
+        let Some(attempt) = attempt.filter(|attempt| attempt.claim.number() == number) else {
+            return Ok(None);
+        };
+        let Some(child) = attempt.child.as_mut() else {
+            return Ok(None);
+        };
         match notice {
             Notice::Event(event) => {
                 let event = checked(event, &attempt.work);
                 child.heard(&event);
                 attempt.note(&event);
                 watcher.on_event(job, &event);
-                Some(Input::Event(job, event))
+                Ok(Some(Input::Event(job, event)))
             }
             Notice::Exited(end) => {
                 attempt.end = child.end(end);
-                Some(Input::Exited(job, attempt.end.clone()))
+                if attempt.claim.stands()? {
+                    return Ok(Some(Input::Exited(job, attempt.end.clone())));
+                }
+                self.give_up(job, watcher)?;
+                Ok(Some(Input::Taken(job)))
             }
         }
+    }
+
+    /// Ends the attempt at a job that another process has claimed.
+    fn give_up(&mut self, job: Job, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+        self.on_child(job, Child::kill);
+        self.ended(job, AttemptEnd::Superseded, false, watcher)
     }
 
     fn carry_out(
@@ -577,12 +688,12 @@ impl Running<'_, '_> {
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
         if !actions.is_empty() {
-            self.session.lock.check()?;
+            self.session.role.check()?;
         }
         for action in actions {
             match action {
                 Action::Start { job, slot } => self.start(job, slot, watcher)?,
-                Action::Publish { job, finished } => self.session.publish(job, finished)?,
+                Action::Publish { job, finished } => self.publish(job, finished)?,
                 Action::Ended { job, end, again } => self.ended(job, end, again, watcher)?,
                 Action::LeaveOut { place, message } => self.leave_out(place, message, watcher)?,
                 Action::AwaitOthers(place, bytes) => {
@@ -595,6 +706,13 @@ impl Running<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    fn publish(&self, job: Job, finished: Finished) -> Result<(), SessionError> {
+        match self.attempts.get(&job) {
+            Some(attempt) => self.session.publish(job, finished, &attempt.claim),
+            None => Ok(()),
+        }
     }
 
     fn on_child(&mut self, job: Job, act: fn(&mut Child)) {
@@ -610,10 +728,13 @@ impl Running<'_, '_> {
         slot: SlotId,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
+        let Some(claim) = self.claimed(job, watcher)? else {
+            return Ok(());
+        };
         let session = &*self.session;
         let slot = &session.layout.slots[slot.0];
         let place = slot.place;
-        let (number, folder) = session.ledger.new_attempt(job)?;
+        let (number, folder) = (claim.number(), claim.folder());
         let attempt = Attempt {
             protocol: PROTOCOL,
             number,
@@ -634,7 +755,7 @@ impl Running<'_, '_> {
         let child = self.start_child(job, number, slot, &folder);
         let child = child.map_err(|message| self.inputs.push_back(Input::NotStarted(job, message)));
         let attempt = LiveAttempt {
-            number,
+            claim,
             place,
             work: attempt.work,
             child: child.ok(),
@@ -645,6 +766,63 @@ impl Running<'_, '_> {
         };
         self.attempts.insert(job, attempt);
         Ok(())
+    }
+
+    /// Claims a job that is about to start. `None` if another process works on it or has done it.
+    fn claimed(
+        &mut self,
+        job: Job,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Option<Claim>, SessionError> {
+        if self.is_done(job)? {
+            self.found(job, watcher);
+            return Ok(None);
+        }
+        let claim = match self.session.ledger.claim(job, &self.claimant)? {
+            Claimed::Own(claim) => claim,
+            Claimed::Others(holder) => {
+                watcher.taken(job, &holder);
+                self.inputs.push_back(Input::Taken(job));
+                return Ok(None);
+            }
+        };
+        // Whoever had the job before may have published just before the claim; now nobody can any more.
+        if !self.is_done(job)? {
+            return Ok(Some(claim));
+        }
+        let exit = AttemptExit {
+            end: AttemptEnd::Superseded,
+            code: None,
+            signal: None,
+            computation: None,
+        };
+        self.session.ledger.note_exit(job, claim.number(), &exit)?;
+        self.found(job, watcher);
+        Ok(None)
+    }
+
+    fn found(&mut self, job: Job, watcher: &mut dyn Watcher) {
+        watcher.found(job);
+        self.inputs.push_back(Input::Found(job));
+        if let Job::Train(run) = job {
+            self.trained.push(run);
+        }
+    }
+
+    /// True if a job that had to run has a result by now.
+    fn is_done(&self, job: Job) -> Result<bool, LedgerError> {
+        let Session {
+            plan,
+            ledger,
+            sweep,
+            ..
+        } = &*self.session;
+        match self.freshness.get(&job) {
+            Some(Freshness::Stale(was)) => {
+                freshness::is_done_since(job, was, plan, ledger, &sweep.report)
+            }
+            Some(Freshness::Fresh | Freshness::NotNeeded) | None => Ok(false),
+        }
     }
 
     /// Starts a trainer.
@@ -688,7 +866,7 @@ impl Running<'_, '_> {
             computation: Some(attempt.computation(self.session.trainer)),
         };
         let Session { plan, ledger, .. } = &*self.session;
-        ledger.note_exit(job, attempt.number, &exit)?;
+        ledger.note_exit(job, attempt.claim.number(), &exit)?;
         if let (Job::Prepare(data), AttemptEnd::Failed { .. }) = (job, &end)
             && let Some(source) = &plan.data[&data].source
         {
@@ -697,7 +875,7 @@ impl Running<'_, '_> {
         }
         self.note(Decision::Ended {
             job,
-            attempt: attempt.number,
+            attempt: attempt.claim.number(),
             end,
         })?;
         if let Job::Train(run) = job {
@@ -718,6 +896,12 @@ impl Running<'_, '_> {
             place: name,
             message,
         })
+    }
+
+    /// Returns this process, if it is a worker.
+    fn worker(&self) -> Option<Box<Writer>> {
+        let is_worker = self.session.role.is_worker();
+        is_worker.then(|| Box::new(self.claimant.writer.clone()))
     }
 
     fn note(&mut self, decision: Decision) -> Result<(), SessionError> {

@@ -293,6 +293,15 @@ impl Machine {
         }
     }
 
+    /// Returns the machine with at most this number of cores.
+    #[must_use]
+    pub fn with_cores(self, most: usize) -> Machine {
+        Machine {
+            cores: self.cores.min(most.max(1)),
+            ..self
+        }
+    }
+
     /// Returns the kind of device that the sweep uses on this machine.
     pub fn device(&self, resources: &Resources) -> Device {
         match resources.device {

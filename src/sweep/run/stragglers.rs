@@ -2,7 +2,8 @@
 //!
 //! A trainer ends itself when its orchestrator dies. One that is stopped, by a signal or with a frozen container, cannot:
 //! it would go on when it is continued, and write into the folder of a run that another attempt may have finished. It
-//! is known by its command line, which names an attempt in this results folder.
+//! is known by its command line, which names an attempt in this results folder. Trainers whose process has a living
+//! orchestrator are left alone: workers of a batch system may be on the same machine.
 
 use std::{
     fs, io,
@@ -13,6 +14,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use thiserror::Error;
+
+use crate::ledger::AttemptFolder;
 
 /// A trainer of an earlier orchestrator cannot be ended.
 #[derive(Debug, Error)]
@@ -27,8 +30,8 @@ pub struct StragglerError {
 /// How long a killed process may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Kills all trainers that work in a results folder, and waits for their end. Returns their process ids. The caller holds
-/// the [`Lock`](crate::ledger::Lock), so that none of them has an orchestrator.
+/// Kills all trainers that work in a results folder and whose orchestrator has ended, and waits for their end. Returns
+/// their process ids. The caller holds the [`Lock`](crate::ledger::Lock).
 ///
 /// # Errors
 /// One does not end.
@@ -54,7 +57,7 @@ pub fn end(results: &Path) -> Result<Vec<i32>, StragglerError> {
         .collect())
 }
 
-/// Returns the processes whose command line names an attempt below a folder.
+/// Returns the processes whose command line names an attempt below a folder that no living process makes.
 fn trainers(folder: &Path) -> Vec<Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
@@ -63,7 +66,7 @@ fn trainers(folder: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// True if a process, by its folder in `/proc`, was started with an attempt below a folder.
+/// True if a process, by its folder in `/proc`, was started with an attempt below a folder that no living process makes.
 fn works_in(folder: &Path, process: &Path) -> io::Result<bool> {
     let command = durable::read(&process.join("cmdline"))?;
     let arguments = command.split(|&byte| byte == 0);
@@ -73,9 +76,9 @@ fn works_in(folder: &Path, process: &Path) -> io::Result<bool> {
     };
     let path = PathBuf::from(String::from_utf8_lossy(attempt).into_owned());
     let path = fs::read_link(process.join("cwd"))?.join(path);
-    Ok(path
-        .canonicalize()
-        .is_ok_and(|path| path.starts_with(folder)))
+    let path = path.canonicalize()?;
+    let attempt = AttemptFolder::at(path.parent().unwrap_or(&path));
+    Ok(path.starts_with(folder) && !attempt.is_made_here())
 }
 
 /// Kills a process, and its group if it leads one. An error means that it has ended, or shows when it does not end.

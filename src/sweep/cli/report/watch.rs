@@ -48,6 +48,6 @@ fn is_anything_left(opened: &Opened) -> Result<bool, Exit> {
 
 /// True if a session works on the sweep now.
 fn is_running(opened: &Opened) -> Result<bool, Exit> {
-    let session = Session::of(&opened.plan, &opened.ledger).map_err(Exit::stuck)?;
+    let session = Session::of(&opened.plan, &opened.ledger)?;
     Ok(session.is_some_and(|session| session.sweep == opened.sweep.name))
 }

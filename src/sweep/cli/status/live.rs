@@ -14,10 +14,7 @@ use serde::Serialize;
 
 use crate::{
     cli::progress::duration,
-    ledger::{
-        Job, Ledger,
-        journal::{self, Decision},
-    },
+    ledger::{Job, Ledger, LedgerError, Writer, journal::LatestSession},
     plan::Plan,
 };
 
@@ -64,48 +61,40 @@ pub(super) struct Reported {
 
 impl Session {
     /// Returns the session that works in the folder of a ledger, if there is one.
-    pub(in crate::cli) fn of(plan: &Plan, ledger: &Ledger) -> io::Result<Option<Session>> {
-        let Some(latest) = journal::latest_session(ledger.root())? else {
-            return Ok(None);
-        };
-        let holder = match latest.is_closed() {
-            true => None,
-            false => ledger.holder(latest.pid),
-        };
-        let Some(holder) = holder else {
-            return Ok(None);
-        };
-        let mut running: Vec<(Job, u32, String, u64)> = Vec::new();
-        for entry in latest.entries {
-            match entry.what {
-                Decision::Started { job, attempt, slot } => {
-                    running.push((job, attempt, slot, entry.time));
-                }
-                Decision::Ended { job, .. } => running.retain(|(other, ..)| *other != job),
-                Decision::Opened { .. }
-                | Decision::LeftOut { .. }
-                | Decision::Selected { .. }
-                | Decision::Closed => {}
+    pub(in crate::cli) fn of(plan: &Plan, ledger: &Ledger) -> Result<Option<Session>, LedgerError> {
+        let at_work = ledger.orchestrator()?;
+        Ok(at_work.map(|(latest, holder)| Session::new(latest, holder.name, plan, ledger)))
+    }
+
+    /// Returns the sessions of the workers that are at work in the folder of a ledger.
+    pub(super) fn of_workers(plan: &Plan, ledger: &Ledger) -> Result<Vec<Session>, LedgerError> {
+        let sessions = ledger.workers()?.into_iter().map(|session| {
+            let process = session.worker.as_ref().map(Writer::to_string);
+            Session::new(session, process.unwrap_or_default(), plan, ledger)
+        });
+        Ok(sessions.collect())
+    }
+
+    fn new(latest: LatestSession, process: String, plan: &Plan, ledger: &Ledger) -> Session {
+        let attempts = latest.running().into_iter().map(|running| {
+            let folder = ledger.attempt_folder(running.job, running.number);
+            LiveAttempt {
+                reported: Reported::in_file(&folder.events()),
+                name: plan.name_of_job(running.job),
+                seconds: seconds_since(running.since),
+                slot: running.slot,
+                job: running.job,
+                number: running.number,
             }
-        }
-        let attempts = running
-            .into_iter()
-            .map(|(job, number, slot, begun)| LiveAttempt {
-                reported: Reported::in_file(&ledger.attempt_folder(job, number).events()),
-                name: plan.name_of_job(job),
-                seconds: seconds_since(begun),
-                slot,
-                job,
-                number,
-            });
+        });
         let mut attempts: Vec<LiveAttempt> = attempts.collect();
         attempts.sort_by(|one, other| one.slot.cmp(&other.slot));
-        Ok(Some(Session {
+        Session {
             sweep: latest.sweep,
-            process: holder.name,
+            process,
             seconds: seconds_since(latest.since),
             attempts,
-        }))
+        }
     }
 
     /// Returns a line about the process and one for each slot, if the session works on this sweep.

@@ -90,7 +90,9 @@ impl Desk {
     }
 
     fn fail(&self, run: RunId, class: Failure) {
-        let (_, folder) = self.ledger.new_attempt(Job::Train(run)).unwrap();
+        let job = Job::Train(run);
+        let number = self.ledger.attempts(job).unwrap() + 1;
+        let folder = self.ledger.attempt_folder(job, number);
         let end = AttemptEnd::Failed {
             class,
             message: "made to".to_owned(),

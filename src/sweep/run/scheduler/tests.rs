@@ -503,6 +503,35 @@ fn the_first_interrupt_stops_trainers_and_the_second_kills_them() {
 }
 
 #[test]
+fn a_job_that_another_process_has_done_is_done() {
+    let mut stage = stage(2);
+    stage.scheduler.on(Input::Begin);
+    let started = stage.scheduler.on(Input::Found(stage.prepare));
+    let jobs = started.iter().map(|action| match action {
+        Action::Start { job, .. } => *job,
+        other => panic!("{other:?}"),
+    });
+    let trainings = stage.runs.iter().map(|&run| Job::Train(run));
+    assert_eq!(
+        jobs.collect::<BTreeSet<Job>>(),
+        trainings.collect::<BTreeSet<Job>>()
+    );
+    assert_eq!(stage.scheduler.tally().done, 1);
+}
+
+#[test]
+fn a_job_of_another_process_is_left_to_it_with_all_that_waits_for_it() {
+    let mut stage = stage(1);
+    stage.scheduler.on(Input::Begin);
+    assert_eq!(stage.scheduler.on(Input::Taken(stage.prepare)), []);
+    assert!(stage.scheduler.is_over());
+    let tally = stage.scheduler.tally();
+    assert_eq!((tally.taken, tally.not_started, tally.failed), (1, 4, 0));
+    // What its own trainer still says does not matter.
+    assert_eq!(stage.exit(stage.prepare, Some(1), None), []);
+}
+
+#[test]
 fn events_of_a_job_that_does_not_run_change_nothing() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);

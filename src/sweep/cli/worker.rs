@@ -1,0 +1,249 @@
+//! `sweep worker`: the jobs of one chunk of a submission, on what a batch system has allocated.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+
+use clap::Args;
+use schema::{Device, Numerics};
+
+use super::{
+    Exit, Opened, counted,
+    interrupts::{Counted, Interrupts},
+    plan::slot_names,
+    progress::Progress,
+    run::check_device,
+    tell,
+};
+use crate::{
+    batch::{Submission, SubmissionError, SubmissionFolder, restrict},
+    config::{DeviceChoice, Gpus, Sweep},
+    ledger::{Job, SlurmJob, absolute},
+    plan::{
+        Arithmetic,
+        freshness::{self, FreshnessOf},
+        in_words, memory,
+    },
+    run::{
+        mps::Mps,
+        scheduler::Tally,
+        session::{Role, Session},
+        trainer::Trainer,
+    },
+    shell::CommandLine,
+};
+
+/// Work on one chunk of a submission; a batch system starts it
+///
+/// Runs the jobs of the chunk on the GPUs and cores that the batch system has allocated, beside other workers. At the
+/// signals USR1, TERM and XCPU the trainers write checkpoints. Exits with code 0 when each job has a result or has failed
+/// for good, and with 85 if it was asked to stop before.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep worker results/slurm/5f1c --chunk 3")]
+pub(super) struct Worker {
+    /// The folder of the submission
+    folder: PathBuf,
+    /// The number of the chunk, from 0
+    #[arg(long, value_name = "NUMBER")]
+    chunk: usize,
+    /// Program to run instead of the trainer of the submission
+    #[arg(long, value_name = "PROGRAM")]
+    trainer: Option<PathBuf>,
+}
+
+/// Of more jobs than this, the rest is counted.
+const NAMED: usize = 3;
+
+impl Worker {
+    pub(super) fn run(&self, interrupts: &Interrupts) -> Result<(), Exit> {
+        // From the first moment: a batch system that ends the job wants to know that it can be continued.
+        let interrupts = interrupts.counted();
+        let folder = SubmissionFolder::at(absolute(&self.folder));
+        let submission = folder.read()?;
+        let chunk: BTreeSet<Job> = folder.read_chunk(self.chunk)?.into_iter().collect();
+        go_to(&submission.folder)?;
+        require_arithmetic(&submission, &chunk)?;
+        let mut opened = opened(&submission, &folder.read_sweep()?)?;
+        opened.require_ids()?;
+        require_planned(&chunk, &opened)?;
+        let mut freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
+        let waiting = restrict(&chunk, &mut freshness, &opened.plan);
+        let tally = self.work(&submission, &folder, &mut opened, freshness, &interrupts)?;
+        verdict(&tally, &waiting, &opened)
+    }
+
+    fn work(
+        &self,
+        submission: &Submission,
+        folder: &SubmissionFolder,
+        opened: &mut Opened,
+        freshness: FreshnessOf,
+        interrupts: &Counted<'_>,
+    ) -> Result<Tally, Exit> {
+        if interrupts.number().load(Ordering::Relaxed) > 0 {
+            return Err(Exit::ToBeContinued("stopped before it began".to_owned()));
+        }
+        let Opened {
+            sweep,
+            ledger,
+            plan,
+            machine,
+        } = opened;
+        let bytes = memory::of(plan).peak();
+        let layout = machine
+            .layout(&sweep.resources, bytes)
+            .map_err(Exit::mistake)?;
+        let program = self.trainer.as_ref().or(submission.trainer.as_ref());
+        let trainer = Trainer::find(program.map(PathBuf::as_path))?;
+        check_device(&trainer, &layout)?;
+        let mps = match sweep.resources.mps && layout.device() == Device::Cuda {
+            true => Some(Mps::start().map_err(Exit::mistake)?),
+            false => None,
+        };
+        tell(&format!(
+            "{}: chunk {} of submission {}, {}",
+            sweep.name,
+            self.chunk,
+            folder.id(),
+            slot_names(&layout)
+        ));
+        let restarts = SlurmJob::of_this_process().map_or(0, |job| job.restarts);
+        let journal = format!("{}-{}-{restarts}", folder.id(), self.chunk);
+        let mut progress = Progress::new(plan, &freshness);
+        let mut session = Session {
+            plan,
+            ledger,
+            role: Role::Worker {
+                journal: &journal,
+                ended: &submission.ended,
+            },
+            trainer: &trainer,
+            layout: &layout,
+            mps: mps.as_ref(),
+            sweep,
+            interrupts: interrupts.number(),
+        };
+        let tally = session.run(freshness, &mut progress);
+        progress.close();
+        Ok(tally?)
+    }
+}
+
+/// Makes a folder the current one, as it was when the sweep was submitted.
+fn go_to(folder: &Path) -> Result<(), Exit> {
+    env::set_current_dir(folder).map_err(|error| {
+        Exit::mistake(format!(
+            "`{}`, where the sweep was submitted, cannot be used on this machine: {error}",
+            folder.display()
+        ))
+    })
+}
+
+/// Plans the sweep as it was submitted, for what the worker has.
+fn opened(submission: &Submission, text: &str) -> Result<Opened, Exit> {
+    let command = CommandLine::new("sweep run").path(&submission.file);
+    let mut sweep = Sweep::parse(&submission.file, text, &[], command.to_string())?;
+    sweep.resources.device = match submission.device {
+        Device::Cpu => DeviceChoice::Cpu,
+        Device::Cuda => DeviceChoice::Cuda,
+    };
+    // Those of the sweep file are numbers on one machine; the batch system has chosen.
+    sweep.resources.gpus = Gpus::All;
+    let arithmetic = Arithmetic::Here(submission.numerics);
+    Opened::with(sweep, &submission.results, Opened::machine(), arithmetic)
+}
+
+/// Fails if runs would be computed in another arithmetic than their ids say: only data is prepared anywhere.
+fn require_arithmetic(submission: &Submission, chunk: &BTreeSet<Job>) -> Result<(), Exit> {
+    let is_same = match submission.numerics {
+        Numerics::Cpu { .. } => submission.device == Device::Cpu,
+        Numerics::Cuda => submission.device == Device::Cuda,
+    };
+    let is_prepared = |job: &Job| matches!(job, Job::Prepare(_));
+    match is_same || chunk.iter().all(is_prepared) {
+        true => Ok(()),
+        false => Err(Exit::mistake(format!(
+            "the chunk has runs for {}, and the submission asks for another device",
+            in_words(&submission.numerics)
+        ))),
+    }
+}
+
+/// Fails if the plan lacks jobs of the chunk.
+fn require_planned(chunk: &BTreeSet<Job>, opened: &Opened) -> Result<(), Exit> {
+    let planned: BTreeSet<Job> = opened.plan.jobs().collect();
+    let unknown: Vec<String> = chunk.difference(&planned).map(Job::to_string).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Exit::mistake(format!(
+        "the sweep has no {} any more: since it was submitted, its data, its weights, its modules or its results have \
+         changed; submit it again",
+        some_of(&unknown)
+    )))
+}
+
+/// `train 7f2c, train 9a0b and 4 more`
+fn some_of(names: &[String]) -> String {
+    let first = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+fn verdict(tally: &Tally, waiting: &[Job], opened: &Opened) -> Result<(), Exit> {
+    let left = counted(tally.not_started + tally.taken, "job");
+    if tally.interrupted && tally.not_started > 0 {
+        return Err(Exit::ToBeContinued(format!(
+            "stopped with checkpoints, {left} left"
+        )));
+    }
+    if tally.disk_full {
+        return Err(Exit::stuck(format!(
+            "a disk is full or cannot be written, {left} left"
+        )));
+    }
+    if let Some(message) = &tally.stranded {
+        return Err(Exit::stuck(format!(
+            "nothing is left to run on ({message}), {left} left"
+        )));
+    }
+    if tally.gave_up {
+        return Err(Exit::stuck(format!(
+            "stopped after {} (resources.on_failure), {left} left",
+            counted(tally.failed, "failed job")
+        )));
+    }
+    if tally.taken > 0 {
+        return Err(Exit::Locked(format!(
+            "other processes work on {}, {left} left",
+            counted(tally.taken, "job")
+        )));
+    }
+    if !waiting.is_empty() {
+        let names = waiting.iter().map(|&job| opened.plan.name_of_job(job));
+        return Err(Exit::stuck(format!(
+            "{} of the chunk cannot start, because what it needs is not done: {}",
+            counted(waiting.len(), "job"),
+            some_of(&names.collect::<Vec<_>>())
+        )));
+    }
+    Ok(())
+}
+
+impl From<SubmissionError> for Exit {
+    fn from(error: SubmissionError) -> Exit {
+        match error {
+            SubmissionError::Ledger(error) => error.into(),
+            SubmissionError::Missing { .. }
+            | SubmissionError::OtherVersion { .. }
+            | SubmissionError::NoChunk { .. } => Exit::mistake(error),
+        }
+    }
+}
