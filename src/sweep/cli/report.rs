@@ -204,7 +204,8 @@ impl Destination {
             report.add_file(path, studies::csv(opened)?);
         }
         if !report.lost.is_empty() {
-            report.cause = difference::cause_of_absence(&opened.plan, &opened.ledger)?;
+            let cause = difference::cause_of_absence(&opened.plan, &opened.ledger)?;
+            report.cause = cause.map(difference::absence_in_words);
         }
         Ok(report)
     }

@@ -28,7 +28,7 @@ use super::{
     show, show_json, studies,
 };
 use crate::{
-    ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
+    ledger::{AttemptExit, Cause, Job, Ledger, LedgerError, RunStage},
     plan::{Plan, difference, freshness},
     shell::CommandLine,
 };
@@ -57,8 +57,8 @@ pub(super) struct Status {
 /// Between two prints of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// The version of the JSON object. In version 1, remarks were sentences.
-const VERSION: u32 = 2;
+/// The version of the JSON object. In version 1, remarks were sentences, in version 2 some of their causes.
+const VERSION: u32 = 3;
 
 /// What a sweep has reached.
 #[derive(Serialize)]
@@ -172,7 +172,7 @@ impl Snapshot {
         snapshot.add_ensembles(plan, ledger)?;
         if snapshot.runs.finished == 0 && !snapshot.is_running() {
             let cause = difference::cause_of_absence(plan, ledger)?;
-            let remark = cause.map(|message| Remark::NothingFound { message });
+            let remark = cause.map(|differs| Remark::NothingFound { differs });
             snapshot.remarks.extend(remark);
         }
         Ok(snapshot)
@@ -276,14 +276,15 @@ impl Snapshot {
                     step,
                 });
             }
-            RunState::Failed { class, message } => {
+            RunState::Failed { class, .. } => {
                 if class == Failure::Data {
                     self.suspects.extend(suspect(run, plan));
                 }
-                let job = failed_job(run, plan, ledger)?.unwrap_or(Job::Train(run));
-                let name = plan.name_of_run(run);
-                self.failures
-                    .add(run.to_string(), name, job, class, message, ledger)?;
+                if let Some((job, cause)) = failed_job(run, plan, ledger)? {
+                    let name = plan.name_of_run(run);
+                    self.failures
+                        .add(run.to_string(), name, job, cause, ledger)?;
+                }
             }
             RunState::Missing => match ledger.state(run)? {
                 // A trial is only validated.
@@ -321,16 +322,18 @@ impl Snapshot {
                 }
                 RunState::Failed { class, message } => {
                     let job = Job::Ensemble(id);
-                    if ledger.attempts(job)? > 0 {
-                        let name = format!("{name}, all folds");
-                        self.failures
-                            .add(id.to_string(), name, job, class, message, ledger)?;
-                    } else {
-                        self.remarks.push(Remark::Waits {
+                    match ledger.last_exit(job)?.and_then(AttemptExit::cause) {
+                        Some(cause) => {
+                            let name = format!("{name}, all folds");
+                            self.failures
+                                .add(id.to_string(), name, job, cause, ledger)?;
+                        }
+                        None => self.remarks.push(Remark::Waits {
                             ensemble: id,
                             name,
+                            class,
                             message,
-                        });
+                        }),
                     }
                 }
                 RunState::Missing => {}
@@ -355,12 +358,15 @@ fn suspect(run: RunId, plan: &Plan) -> Option<String> {
     has_files.then(|| data.dataset.folder().to_owned())
 }
 
-/// The job of a run whose latest attempt failed.
-fn failed_job(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<Option<Job>, LedgerError> {
+/// The job of a run whose latest attempt failed, and why.
+fn failed_job(
+    run: RunId,
+    plan: &Plan,
+    ledger: &Ledger,
+) -> Result<Option<(Job, Cause)>, LedgerError> {
     for job in jobs_of(run, plan) {
-        let end = ledger.last_exit(job)?.map(|exit| exit.end);
-        if matches!(end, Some(AttemptEnd::Failed { .. })) {
-            return Ok(Some(job));
+        if let Some(cause) = ledger.last_exit(job)?.and_then(AttemptExit::cause) {
+            return Ok(Some((job, cause)));
         }
     }
     Ok(None)

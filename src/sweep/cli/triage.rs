@@ -14,7 +14,7 @@ use super::{
     show, show_json,
     why::{Story, Why},
 };
-use crate::ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage};
+use crate::ledger::{self, AttemptEnd, Job, Ledger, LedgerError, RunStage};
 
 /// Find out why a run failed, and what to do
 ///
@@ -47,7 +47,7 @@ enum Cause {
         step: u64,
     },
     /// Its latest attempt failed.
-    Failed { class: Failure, message: String },
+    Failed(ledger::Cause),
     /// Its latest attempt was stopped on request.
     Stopped,
     /// Its latest attempt has no noted end.
@@ -144,11 +144,14 @@ impl Cause {
         let Some((job, number)) = latest else {
             return Ok(Cause::New);
         };
-        Ok(match ledger.exit(job, number)?.map(|exit| exit.end) {
-            Some(AttemptEnd::Failed { class, message }) => Cause::Failed { class, message },
-            Some(AttemptEnd::Stopped | AttemptEnd::Superseded) => Cause::Stopped,
-            Some(AttemptEnd::Finished) => Cause::Trained,
-            None => Cause::Lost,
+        let Some(exit) = ledger.exit(job, number)? else {
+            return Ok(Cause::Lost);
+        };
+        let is_finished = exit.end == AttemptEnd::Finished;
+        Ok(match exit.cause() {
+            Some(cause) => Cause::Failed(cause),
+            None if is_finished => Cause::Trained,
+            None => Cause::Stopped,
         })
     }
 
@@ -159,7 +162,7 @@ impl Cause {
             Cause::Broken { how, step } => {
                 format!("{} at step {step}: {}", how.word(), how.reason())
             }
-            Cause::Failed { message, .. } => format!("failed: {message}"),
+            Cause::Failed(cause) => format!("failed: {}", cause.message),
             Cause::Stopped => "stopped on request".to_owned(),
             Cause::Lost => "its latest attempt runs now, or was lost with the sweep".to_owned(),
             Cause::New => "not begun".to_owned(),
@@ -174,7 +177,7 @@ impl Cause {
                 vec!["`sweep run FILE` goes on with it"]
             }
             Cause::Broken { how, .. } => of_breakdown(*how),
-            Cause::Failed { class, .. } => of_failure(*class),
+            Cause::Failed(cause) => of_failure(cause.class),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     ledger::{AttemptEnd, AttemptExit, Job, Ledger, RunStage},
     plan::{
         difference::{self, Difference},
-        freshness::{self, Freshness},
+        freshness::{self, Freshness, Reason},
     },
 };
 
@@ -54,7 +54,7 @@ pub(super) struct Story {
     member: Option<(String, PathBuf)>,
     state: RunStage,
     /// Why it has to run, according to the plan.
-    stale: Option<String>,
+    stale: Option<Reason>,
     attempts: Vec<Tried>,
     nearest: Option<(RunId, Vec<Difference>)>,
 }
@@ -249,6 +249,7 @@ impl Story {
             "file": self.member.as_ref().map(|(_, file)| file),
             "standing": self.standing(),
             "todo": self.stale.is_some(),
+            "reason": self.stale,
             "attempts": attempts.collect::<Vec<_>>(),
             "nearest": self.nearest.as_ref().map(|(run, _)| run),
             "differences": self.nearest.as_ref().map(|(_, differences)| differences),
@@ -257,10 +258,10 @@ impl Story {
 }
 
 /// Why it has to run, if it has to.
-fn stale(run: RunId, opened: &Opened) -> Result<Option<String>, Exit> {
+fn stale(run: RunId, opened: &Opened) -> Result<Option<Reason>, Exit> {
     let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
     let reason = |job| match freshness.get(&job) {
-        Some(Freshness::Stale(reason)) => Some(reason.to_string()),
+        Some(Freshness::Stale(reason)) => Some(reason.clone()),
         Some(Freshness::Fresh | Freshness::NotNeeded) | None => None,
     };
     Ok(reason(Job::Train(run)).or_else(|| reason(Job::Evaluate(run))))

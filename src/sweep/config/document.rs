@@ -12,6 +12,7 @@ use toml::{
 };
 
 use super::{
+    axis::Axis,
     condition::Condition,
     diagnostic::Diagnostic,
     every_method,
@@ -22,6 +23,7 @@ use super::{
     key::{self, put, value_at},
     layers::Layers,
     overrides::Override,
+    reading::reading,
     searched::{self, Searched},
     shape,
     source::Source,
@@ -325,16 +327,16 @@ impl<'a> Document<'a> {
         self.point_at(&self.first_reading(combination), fault)
     }
 
-    /// Returns the values of the axes as the file spells them, without those of the data set, whose
-    /// title every table shows.
+    /// Returns the values of the axes for people, without those of the data set, whose title every table
+    /// shows.
     pub(super) fn settings(&self, combination: &Combination) -> Vec<Setting> {
         let mut settings = Vec::new();
         for (axis, &row) in self.grid.shared.iter().zip(&combination.rows) {
-            for (key, value) in axis.keys.iter().zip(&axis.rows[row]) {
+            for (column, key) in axis.keys.iter().enumerate() {
                 if !key.is_of_dataset() {
                     settings.push(Setting {
                         axis: key.name.clone(),
-                        value: self.spelled(value),
+                        value: self.reading(axis, row, column),
                     });
                 }
             }
@@ -347,21 +349,19 @@ impl<'a> Document<'a> {
         let mut settings = Vec::new();
         for &(axis, row) in &variant.rows {
             let axis = &self.grid.own[axis];
-            for (key, value) in axis.keys.iter().zip(&axis.rows[row]) {
+            for (column, key) in axis.keys.iter().enumerate() {
                 settings.push(Setting {
                     axis: key.in_method().join("."),
-                    value: self.spelled(value),
+                    value: self.reading(axis, row, column),
                 });
             }
         }
         settings
     }
 
-    fn spelled(&self, value: &Spanned<DeValue<'_>>) -> String {
-        self.source
-            .written(&value.span())
-            .trim_matches('"')
-            .to_owned()
+    fn reading(&self, axis: &Axis<'_>, row: usize, column: usize) -> String {
+        let values = axis.rows.iter().map(|row| &row[column]);
+        reading(&axis.rows[row][column], values, &self.source)
     }
 
     /// Returns the searched values of each method in a reading: its own, then the shared ones of

@@ -31,6 +31,7 @@ mod overrides;
 pub mod presets;
 mod published;
 mod ranges;
+mod reading;
 mod resolved;
 mod respell;
 mod scripts;

@@ -961,6 +961,52 @@ fn an_exclude_may_be_about_one_method() {
     assert_eq!(sweep.points[1].methods[0].table.name, "Other");
 }
 
+/// The values of the first setting of each point of an axis.
+fn readings(axis: &str) -> Vec<String> {
+    let sweep = parse(&edited(
+        "dataset = \"omniglot\"\n\n[model]\nbackbone = \"conv4\"\nembedding = 64",
+        &format!(
+            "dataset = \"omniglot\"\nimage_size = 32\ncolor = \"rgb\"\n[model]\nembedding = 64\n[axes]\n\"model.backbone\" = {axis}"
+        ),
+    ));
+    let points = sweep.unwrap().points.into_iter();
+    points
+        .map(|mut point| point.settings.remove(0).value)
+        .collect()
+}
+
+#[test]
+fn the_values_of_an_axis_read_as_people_say_them() {
+    assert_eq!(
+        readings(r#"[{ resnet18 = {} }, "conv4", { resnet50 = {} }]"#),
+        ["resnet18", "conv4", "resnet50"]
+    );
+    let with_weights = r#"[{ resnet18 = { weights = "a" } }, { resnet50 = { weights = "b" } }]"#;
+    assert_eq!(readings(with_weights), ["resnet18", "resnet50"]);
+    let two = r#"[{ resnet18 = {} }, { resnet18 = { weights = "a" } }, { resnet18 = { weights = "b" } }]"#;
+    assert_eq!(
+        readings(two),
+        ["resnet18", "resnet18, weights a", "resnet18, weights b"]
+    );
+}
+
+#[test]
+fn values_of_an_axis_with_several_settings_read_by_those_that_differ() {
+    let axis = r#"[{ adam = { lr = 1e-3, betas = [0.9, 0.99] } }, { adam = { lr = 0.01, betas = [0.9, 0.99] } }, { sgd = { lr = 0.1 } }]"#;
+    let sweep = parse(&format!(
+        "{RIGHT}\n[axes]\n\"training.optimizer\" = {axis}\n"
+    ))
+    .unwrap();
+    let read = sweep
+        .points
+        .iter()
+        .map(|point| &point.settings[0].value[..]);
+    assert_eq!(
+        read.collect::<Vec<_>>(),
+        ["adam, lr 1e-3", "adam, lr 0.01", "sgd"]
+    );
+}
+
 #[test]
 fn a_method_may_be_there_in_some_settings_only() {
     let sweep = refined(

@@ -188,6 +188,34 @@ pub enum AttemptEnd {
     },
 }
 
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Cause {
+    /// The class of the failure.
+    pub class: Failure,
+    /// The exit code of the process.
+    pub code: Option<i32>,
+    /// The signal that killed it.
+    pub signal: Option<i32>,
+    /// One sentence for the user.
+    pub message: String,
+}
+
+impl AttemptExit {
+    /// Returns why the attempt failed, if it did.
+    pub fn cause(self) -> Option<Cause> {
+        match self.end {
+            AttemptEnd::Failed { class, message } => Some(Cause {
+                class,
+                code: self.code,
+                signal: self.signal,
+                message,
+            }),
+            AttemptEnd::Finished | AttemptEnd::Stopped | AttemptEnd::Superseded => None,
+        }
+    }
+}
+
 /// The progress of a run, as its folder shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunStage {

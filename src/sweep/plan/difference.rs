@@ -119,7 +119,7 @@ pub fn nearest(
 ///
 /// # Errors
 /// A result is damaged.
-pub fn cause_of_absence(plan: &Plan, ledger: &Ledger) -> Result<Option<String>, LedgerError> {
+pub fn cause_of_absence(plan: &Plan, ledger: &Ledger) -> Result<Option<Component>, LedgerError> {
     let members = plan.members.iter().map(|member| member.run);
     let planned = members.filter_map(|run| plan.runs.get_key_value(&run));
     let mut absent = planned.filter(|(run, _)| !ledger.has_result(**run));
@@ -129,8 +129,12 @@ pub fn cause_of_absence(plan: &Plan, ledger: &Ledger) -> Result<Option<String>, 
     let nearest = nearest(run, &stored(&planned.identity), ledger)?;
     let differences = nearest.map_or_else(Vec::new, |(_, differences)| differences);
     let mut components = differences.iter().map(|difference| difference.component);
-    let outside = components.find(|component| component.is_outside());
-    Ok(outside.map(|component| format!("the finished runs have another {component}")))
+    Ok(components.find(|component| component.is_outside()))
+}
+
+/// Returns the same in words.
+pub fn absence_in_words(cause: Component) -> String {
+    format!("the finished runs have another {cause}")
 }
 
 /// The differences of an identity from that of a finished run; none if the run has not finished, or

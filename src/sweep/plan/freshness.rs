@@ -7,11 +7,12 @@ use std::{
 
 use rayon::prelude::*;
 use schema::{DataId, EnsembleId, Evaluated, Identity, Metric, Outcome, Record, RunId};
+use serde::Serialize;
 
 use super::{Plan, PlannedRun};
 use crate::{
     config::ReportTable,
-    ledger::{AttemptEnd, Check, Job, Ledger, LedgerError, RunStage},
+    ledger::{AttemptExit, Cause, Check, Job, Ledger, LedgerError, RunStage},
 };
 
 /// The freshness of a job's result.
@@ -26,16 +27,20 @@ pub enum Freshness {
 }
 
 /// Why a job has to run.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
     /// It has neither a result nor a checkpoint.
     New,
     /// It has a checkpoint.
     Interrupted,
     /// The latest attempt failed.
-    Failed(String),
+    Failed(Cause),
     /// The record lacks metrics that the sweep reports.
-    Unmeasured(Vec<Metric>),
+    Unmeasured {
+        /// These metrics.
+        metrics: Vec<Metric>,
+    },
     /// The scores of each query are gone or damaged.
     NoQueries,
     /// The trained network, which has to be measured, is gone or damaged.
@@ -51,8 +56,8 @@ impl fmt::Display for Reason {
         match self {
             Reason::New => f.write_str("new"),
             Reason::Interrupted => f.write_str("continues from its checkpoint"),
-            Reason::Failed(message) => write!(f, "failed before: {message}"),
-            Reason::Unmeasured(metrics) => {
+            Reason::Failed(cause) => write!(f, "failed before: {}", cause.message),
+            Reason::Unmeasured { metrics } => {
                 let names: Vec<String> = metrics.iter().map(Metric::to_string).collect();
                 write!(f, "not yet measured: {}", names.join(", "))
             }
@@ -221,7 +226,7 @@ fn remeasured(
 ) -> Result<Option<Reason>, LedgerError> {
     let missing = unmeasured(record, metrics);
     if !missing.is_empty() {
-        return Ok(Some(Reason::Unmeasured(missing)));
+        return Ok(Some(Reason::Unmeasured { metrics: missing }));
     }
     let has_queries = ledger.has_queries(run, Check::Sizes)?;
     Ok((!has_queries).then_some(Reason::NoQueries))
@@ -250,7 +255,7 @@ fn of_ensemble(
     };
     let missing = absent_of(&record.evaluated, &metrics);
     if !missing.is_empty() {
-        return Ok(Freshness::Stale(Reason::Unmeasured(missing)));
+        return Ok(Freshness::Stale(Reason::Unmeasured { metrics: missing }));
     }
     Ok(match ledger.has_ensemble_queries(id, Check::Sizes)? {
         true => Freshness::Fresh,
@@ -289,12 +294,9 @@ fn unmeasured(record: &Record, metrics: &[Metric]) -> Vec<Metric> {
 }
 
 fn reason(job: Job, has_checkpoint: bool, ledger: &Ledger) -> Result<Reason, LedgerError> {
-    let failure = ledger.last_exit(job)?.and_then(|exit| match exit.end {
-        AttemptEnd::Failed { message, .. } => Some(message),
-        AttemptEnd::Finished | AttemptEnd::Stopped | AttemptEnd::Superseded => None,
-    });
+    let failure = ledger.last_exit(job)?.and_then(AttemptExit::cause);
     Ok(match failure {
-        Some(message) => Reason::Failed(message),
+        Some(cause) => Reason::Failed(cause),
         None if has_checkpoint => Reason::Interrupted,
         None => Reason::New,
     })

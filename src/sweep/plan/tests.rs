@@ -1,14 +1,16 @@
 use std::{fs, path::Path};
 
 use petgraph::algo::toposort;
-use schema::{EnsembleRecord, Evaluated, Metric, Outcome, Record, SCHEMA, Trained, TrainingEnd};
+use schema::{
+    EnsembleRecord, Evaluated, Failure, Metric, Outcome, Record, SCHEMA, Trained, TrainingEnd,
+};
 use tempfile::TempDir;
 
 use super::{
     freshness::{Freshness, FreshnessOf, Reason},
     *,
 };
-use crate::ledger::{AttemptEnd, AttemptExit, Job, write_json};
+use crate::ledger::{AttemptEnd, AttemptExit, Cause, Job, write_json};
 
 const SWEEP: &str = r#"
     [sweep]
@@ -271,7 +273,12 @@ fn each_job_knows_why_it_runs() {
     .unwrap();
     assert_eq!(
         desk.freshness()[&train],
-        Freshness::Stale(Reason::Failed("a damaged image".to_owned()))
+        Freshness::Stale(Reason::Failed(Cause {
+            class: Failure::Data,
+            code: Some(1),
+            signal: None,
+            message: "a damaged image".to_owned(),
+        }))
     );
 
     desk.train(run);
@@ -282,7 +289,7 @@ fn each_job_knows_why_it_runs() {
 
     desk.record(run, &[Metric::MapAtR]);
     assert!(
-        matches!(&desk.freshness()[&evaluate], Freshness::Stale(Reason::Unmeasured(missing)) if missing.len() == 6)
+        matches!(&desk.freshness()[&evaluate], Freshness::Stale(Reason::Unmeasured { metrics }) if metrics.len() == 6)
     );
     desk.record(run, &desk.metrics());
     assert_eq!(desk.freshness()[&evaluate], Freshness::Fresh);

@@ -12,10 +12,13 @@ use crate::{
     plan::{
         Member, Plan,
         forecast::Forecast,
-        freshness::{Freshness, FreshnessOf},
+        freshness::{Freshness, FreshnessOf, Reason},
         memory::{self, MemoryOfRun},
     },
 };
+
+/// The version of the JSON object. In version 1, reasons were sentences.
+const VERSION: u32 = 2;
 
 /// Everything there is to know of a plan.
 #[derive(Serialize)]
@@ -25,7 +28,7 @@ pub(super) struct Whole<'p> {
     missing: &'p [String],
     members: Vec<MemberAt<'p>>,
     runs: BTreeMap<String, RunJson<'p>>,
-    jobs: Vec<JobAt>,
+    jobs: Vec<JobAt<'p>>,
     #[serde(serialize_with = "order")]
     order: &'p Plan,
     forecast: &'p Forecast,
@@ -55,16 +58,28 @@ struct RunJson<'p> {
 }
 
 #[derive(Serialize)]
-struct JobAt {
+struct JobAt<'p> {
     job: Job,
     todo: bool,
-    reason: String,
+    state: JobState,
+    /// Why it has to run, if it has to.
+    reason: Option<&'p Reason>,
+}
+
+/// Whether a job has to run.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum JobState {
+    Todo,
+    Done,
+    /// It has no result, and nothing needs it.
+    NotNeeded,
 }
 
 impl<'p> Whole<'p> {
     pub(super) fn of(
         opened: &'p Opened,
-        freshness: &FreshnessOf,
+        freshness: &'p FreshnessOf,
         forecast: &'p Forecast,
         origins: Vec<[String; 3]>,
     ) -> Whole<'p> {
@@ -79,7 +94,7 @@ impl<'p> Whole<'p> {
         }
         let members = plan.members.iter();
         Whole {
-            version: 1,
+            version: VERSION,
             sweep: &opened.sweep.name,
             missing: &plan.missing,
             members: members.map(|member| MemberAt::of(member, plan)).collect(),
@@ -107,13 +122,18 @@ impl<'p> MemberAt<'p> {
     }
 }
 
-fn job((&job, freshness): (&Job, &Freshness)) -> JobAt {
-    let (todo, reason) = match freshness {
-        Freshness::Stale(reason) => (true, reason.to_string()),
-        Freshness::Fresh => (false, "its result is there".to_owned()),
-        Freshness::NotNeeded => (false, "nothing needs it".to_owned()),
+fn job<'p>((&job, freshness): (&Job, &'p Freshness)) -> JobAt<'p> {
+    let (state, reason) = match freshness {
+        Freshness::Stale(reason) => (JobState::Todo, Some(reason)),
+        Freshness::Fresh => (JobState::Done, None),
+        Freshness::NotNeeded => (JobState::NotNeeded, None),
     };
-    JobAt { job, todo, reason }
+    JobAt {
+        job,
+        todo: reason.is_some(),
+        state,
+        reason,
+    }
 }
 
 /// What comes before what, as pairs.

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use schema::Failure;
 use serde::Serialize;
 
 use crate::{
     cli::{counted, log_tail::last_lines},
-    ledger::{Job, Ledger, LedgerError},
+    ledger::{Cause, Job, Ledger, LedgerError},
 };
 
 /// Lines of a log that are shown.
@@ -19,13 +18,13 @@ const NAMED: usize = 5;
 /// The failures of a sweep.
 #[derive(Default, Serialize)]
 #[serde(transparent)]
-pub(super) struct Failures(Vec<Cause>);
+pub(super) struct Failures(Vec<OfOneCause>);
 
-/// All failures with one message.
+/// All failures with one cause.
 #[derive(Serialize)]
-struct Cause {
-    class: Failure,
-    message: String,
+struct OfOneCause {
+    #[serde(flatten)]
+    cause: Cause,
     failed: Vec<Failed>,
     /// The log of the first.
     log: PathBuf,
@@ -48,20 +47,18 @@ impl Failures {
         id: String,
         name: String,
         job: Job,
-        class: Failure,
-        message: String,
+        cause: Cause,
         ledger: &Ledger,
     ) -> Result<(), LedgerError> {
         let failed = Failed { id, name, job };
-        let same = |cause: &&mut Cause| cause.class == class && cause.message == message;
-        if let Some(cause) = self.0.iter_mut().find(same) {
-            cause.failed.push(failed);
+        let same = |known: &&mut OfOneCause| known.cause == cause;
+        if let Some(known) = self.0.iter_mut().find(same) {
+            known.failed.push(failed);
             return Ok(());
         }
         let log = ledger.attempt_folder(job, ledger.attempts(job)?).log();
-        self.0.push(Cause {
-            class,
-            message,
+        self.0.push(OfOneCause {
+            cause,
             failed: vec![failed],
             tail: last_lines(&log, LINES),
             log,
@@ -71,19 +68,19 @@ impl Failures {
 
     /// Returns the number of failed jobs.
     pub(super) fn jobs(&self) -> usize {
-        self.0.iter().map(|cause| cause.failed.len()).sum()
+        self.0.iter().map(|one| one.failed.len()).sum()
     }
 
     /// Returns a paragraph for each cause.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.0.iter().flat_map(Cause::lines).collect()
+        self.0.iter().flat_map(OfOneCause::lines).collect()
     }
 }
 
-impl Cause {
+impl OfOneCause {
     fn lines(&self) -> Vec<String> {
         let count = counted(self.failed.len(), "run");
-        let mut lines = vec![format!("  failed    {count}: {}", self.message)];
+        let mut lines = vec![format!("  failed    {count}: {}", self.cause.message)];
         for failed in self.failed.iter().take(NAMED) {
             lines.push(format!("            {}  {}", failed.id, failed.name));
         }
@@ -103,6 +100,8 @@ impl Cause {
 
 #[cfg(test)]
 mod tests {
+    use schema::Failure;
+
     use super::*;
 
     #[test]
@@ -114,21 +113,22 @@ mod tests {
             let id = format!("{number:016}");
             let job = Job::Train(id.parse().unwrap());
             let name = format!("seed {number}");
-            failures
-                .add(
-                    id,
-                    name,
-                    job,
-                    Failure::Crashed,
-                    (*message).to_owned(),
-                    &ledger,
-                )
-                .unwrap();
+            let cause = Cause {
+                class: Failure::Crashed,
+                code: None,
+                signal: Some(9),
+                message: (*message).to_owned(),
+            };
+            failures.add(id, name, job, cause, &ledger).unwrap();
         }
         let lines = failures.lines();
         assert_eq!(failures.jobs(), 3);
         assert_eq!(lines[0], "  failed    2 runs: no space");
         assert!(lines[1].ends_with("seed 0") && lines[2].ends_with("seed 2"));
         assert_eq!(lines[4], "  failed    1 run: no image");
+        let json = serde_json::to_value(&failures).unwrap();
+        assert_eq!(json[0]["class"], "crashed");
+        assert_eq!(json[0]["signal"], 9);
+        assert_eq!(json[0]["message"], "no space");
     }
 }

@@ -1,7 +1,9 @@
 //! What `sweep status` says about single runs and ensembles, as data.
 
-use schema::{Breakdown, EnsembleId, RunId};
+use schema::{Breakdown, EnsembleId, Failure, RunId};
 use serde::Serialize;
+
+use crate::plan::difference::{Component, absence_in_words};
 
 /// Something about one run or ensemble that needs a look.
 #[derive(Serialize)]
@@ -32,14 +34,15 @@ pub(super) enum Remark {
         name: String,
         how: Breakdown,
     },
-    /// An ensemble waits for its runs.
+    /// An ensemble waits for its runs, one of which failed.
     Waits {
         ensemble: EnsembleId,
         name: String,
+        class: Failure,
         message: String,
     },
-    /// Why no run of the sweep is found in the results folder.
-    NothingFound { message: String },
+    /// No run of the sweep is found in the results folder, because this differs.
+    NothingFound { differs: Component },
 }
 
 impl Remark {
@@ -78,8 +81,11 @@ impl Remark {
                 ensemble,
                 name,
                 message,
+                ..
             } => format!("  waits     {ensemble}  {name}, all folds: {message}"),
-            Remark::NothingFound { message } => format!("  note: {message}"),
+            Remark::NothingFound { differs } => {
+                format!("  note: {}", absence_in_words(*differs))
+            }
         }
     }
 }
