@@ -93,20 +93,20 @@ pub use provenance::{Computation, GpuModel, Host};
 pub use recipe::{Cut, Fold, LabelMap, Labels, Recipe, Training, TrainingImages};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
-    Doubt, Drawn, DrawnImage, Embedded, Exported, Finished, Fitted, Imported, Inspected,
-    InspectedHalf, InspectedImage, LeftOut, Measured, MeasuredSet, Prepared, Probed, Recomputed,
-    ScriptCheck, ScriptChecked, ScriptProperty, SheetDrawn, Trained, TrainingEnd, Verified,
-    WrongReply,
+    Doubt, Drawn, DrawnImage, Embedded, EmbeddedAgain, Exported, Finished, Fitted, Imported,
+    Inspected, InspectedHalf, InspectedImage, LeftOut, Measured, MeasuredSet, Prepared, Probed,
+    Recomputed, ScriptCheck, ScriptChecked, ScriptProperty, SheetDrawn, Trained, TrainingEnd,
+    Verified, WrongReply,
 };
 pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
 pub use survey::Survey;
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use units::bytes_in_words;
 pub use work::{
-    CheckScriptWork, Comparison, EmbedWork, EmbeddingFiles, EnsembleWork, EvaluateWork, ExportWork,
-    ImportWork, InspectWork, KeptResult, MeasureWork, NeighboursWork, NetworkFormat, PrepareWork,
-    PreparedIndex, ProbeWork, ScriptKind, SheetWork, Task, TestImage, TrainWork, VerifyWork,
-    WeightsWork, Work, run_files,
+    Amount, CheckScriptWork, Comparison, EmbedWork, EmbeddingFiles, EnsembleWork, EvaluateWork,
+    ExportWork, ImportWork, InspectWork, KeptResult, MeasureWork, NeighboursWork, NetworkFormat,
+    PrepareWork, PreparedIndex, ProbeWork, ScriptKind, SheetWork, Task, TestImage, TrainWork,
+    VerifyWork, WeightsWork, Work, run_files,
 };
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

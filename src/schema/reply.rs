@@ -441,6 +441,20 @@ pub struct Recomputed {
     pub evaluated: Option<Evaluated>,
     /// What contradicts the result, or why it cannot be recomputed, one sentence each.
     pub faults: Vec<String>,
+    /// The test images that were embedded again for it; runs that an earlier result has count there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<EmbeddedAgain>,
+}
+
+/// Test images that the networks of runs embedded again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EmbeddedAgain {
+    /// The number of networks.
+    pub networks: u64,
+    /// The number of embeddings.
+    pub images: u64,
+    /// The largest distance of an embedding from the one that is kept, both of length 1.
+    pub distance: f64,
 }
 
 #[cfg(test)]

@@ -322,6 +322,19 @@ pub struct EnsembleWork {
 pub struct VerifyWork {
     /// The results.
     pub results: Vec<KeptResult>,
+    /// The test images of each run that its network embeds again, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embed: Option<Amount>,
+}
+
+/// How many of some things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amount {
+    /// All of them.
+    All,
+    /// At most this number.
+    AtMost(usize),
 }
 
 /// Writes a trained network for use elsewhere.

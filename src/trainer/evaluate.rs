@@ -189,6 +189,31 @@ pub(crate) fn embedded(
     Ok(Some(kept.embeddings))
 }
 
+/// Returns the embeddings of some test images, by position, by the network in the run's folder. `None` if a stop
+/// was requested.
+///
+/// # Errors
+/// The network cannot be used.
+pub(crate) fn embedded_again(
+    recipe: &Recipe,
+    data: &PreparedData,
+    run: &Path,
+    positions: &[i64],
+    device: tch::Device,
+    stop: &Stop,
+) -> Result<Option<Tensor>, Failed> {
+    let network = trained_network(recipe, run, device)?;
+    let batches = BatchSource::new(recipe, data, device)?;
+    let embedder = Embedder {
+        recipe,
+        network: &network,
+        batches: &batches,
+    };
+    let all = split::test(data).indices;
+    let indices: Vec<i64> = positions.iter().map(|&at| all[at as usize]).collect();
+    embedder.embed(&indices, stop, |_| ())
+}
+
 /// Returns a hash of what embeddings depend on: the network, the images and their transform.
 pub(crate) fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Failed> {
     let path = files::model(run);

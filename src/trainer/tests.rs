@@ -21,13 +21,13 @@ use dml::{
     model::{Network, NetworkConfig},
 };
 use schema::{
-    Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Color, Contrastive, Cut,
-    Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fitted, Fold,
-    Glyphs, ImageSize, ImportWork, Imported, Labels, Loss, MPerClass, Margin, Memory, MemorySize,
-    Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, ProxyAnchor, Recipe,
-    Registration, RmsProp, Sampler, Script, ScriptFile, Sgd, Span, Squeezenet, StoredImages,
-    Torchscript, TrainWork, Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights,
-    WeightsWork, Work, Xbm,
+    Adam, Amount, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Color, Contrastive,
+    Cut, Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fitted,
+    Fold, Glyphs, ImageSize, ImportWork, Imported, KeptResult, Labels, Loss, MPerClass, Margin,
+    Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared,
+    ProxyAnchor, Recipe, Recomputed, Registration, RmsProp, Sampler, Script, ScriptFile, Sgd, Span,
+    Squeezenet, StoredImages, Torchscript, TrainWork, Trained, Training, TrainingEnd, Transform,
+    Triplet, VerifyWork, WarmUp, Weights, WeightsWork, Work, Xbm,
 };
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
@@ -915,6 +915,59 @@ fn embeddings_are_kept_as_long_as_the_network_is_the_same() {
     .unwrap();
     place.evaluated("run");
     assert!(fs::read(&path).unwrap() != kept);
+}
+
+/// What verifying a run says, if its network embeds images again.
+fn verified(place: &Place, embed: Option<Amount>) -> Recomputed {
+    let result = KeptResult {
+        members: vec![(place.recipe.clone(), place.run("run"))],
+        data: place.data(),
+        folder: place.run("run"),
+        metrics: METRICS.to_vec(),
+    };
+    let work = VerifyWork {
+        results: vec![result],
+        embed,
+    };
+    match place.attempt(Work::Verify(work)) {
+        Ok(End::Finished(Finished::Verified(mut verified))) => verified.results.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn embeddings_that_the_network_does_not_compute_are_found() {
+    let place = Place::new(tiny());
+    place.trained("run");
+    place.evaluated("run");
+    assert_eq!(verified(&place, None).embedded, None);
+    for (amount, images) in [(Amount::All, 20), (Amount::AtMost(5), 5)] {
+        let found = verified(&place, Some(amount));
+        assert_eq!(found.faults, Vec::<String>::new());
+        let embedded = found.embedded.unwrap();
+        assert_eq!((embedded.networks, embedded.images), (1, images));
+        assert!(embedded.distance < 1e-5, "{embedded:?}");
+    }
+
+    // A thousandth of another embedding, in a file whose hash is right.
+    let path = files::embeddings(&place.run("run"));
+    let mut tensors = files::read_sealed(&path).unwrap();
+    let kept = files::take(&mut tensors, "embeddings").unwrap();
+    let moved = &kept + 1e-3 * kept.roll(1, 0);
+    tensors.push(("embeddings".to_owned(), moved));
+    files::write_sealed(tensors, &path).unwrap();
+    assert!(
+        verified(&place, None)
+            .faults
+            .iter()
+            .all(|fault| !fault.contains("away"))
+    );
+    for amount in [Amount::All, Amount::AtMost(1)] {
+        let found = verified(&place, Some(amount));
+        let is_told =
+            |fault: &String| fault.contains("away from the one that the network computes");
+        assert!(found.faults.iter().any(is_told), "{:?}", found.faults);
+    }
 }
 
 #[test]

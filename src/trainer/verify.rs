@@ -2,7 +2,7 @@
 //! to change the embeddings, too.
 //!
 //! Neither images nor networks are needed, but what is there is compared: the labels with those of the prepared data, and
-//! the hash of network and images that the embeddings were computed by.
+//! the hash of network and images that the embeddings were computed by. On request, networks embed test images again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,10 @@ use dml::{
     data::{PreparedData, listing::Role},
     eval::{Comparison, Embeddings, LabeledEmbeddings, ensemble::concatenated},
 };
-use schema::{Evaluated, Event, KeptResult, Recipe, Recomputed, Verified, VerifyWork};
+use schema::{
+    Amount, EmbeddedAgain, Evaluated, Event, KeptResult, Recipe, Recomputed, Verified, VerifyWork,
+};
+use tch::{Kind, Tensor};
 
 use crate::{
     Emit, End, Failed, Stop,
@@ -36,12 +39,21 @@ pub(crate) fn verify(
     emit(Event::Started { from: 0 });
     let mut opened = OpenedData::default();
     let mut results = Vec::new();
+    let mut embedded_runs = BTreeSet::new();
     let total = work.results.len() as u64;
     for result in &work.results {
         let mut verifier = Verifier {
             data: opened.get(result),
             faults: Vec::new(),
+            embedded: EmbeddedAgain::default(),
         };
+        if let Some(amount) = work.embed {
+            let new = result.members.iter();
+            let new = new.filter(|(_, run)| embedded_runs.insert(run.clone()));
+            for (recipe, run) in new {
+                verifier.embed_again(recipe, run, amount, device, stop);
+            }
+        }
         let evaluated = match verifier.recomputed(result, device, stop) {
             Ok(Some(evaluated)) => Some(evaluated),
             Ok(None) if stop.requested() => return Ok(End::Stopped),
@@ -54,6 +66,7 @@ pub(crate) fn verify(
         results.push(Recomputed {
             evaluated,
             faults: verifier.faults,
+            embedded: Some(verifier.embedded).filter(|embedded| embedded.networks > 0),
         });
         emit(Event::Progress {
             done: results.len() as u64,
@@ -83,7 +96,12 @@ struct Verifier<'d> {
     /// Its data set, if it is there.
     data: Option<&'d PreparedData>,
     faults: Vec<String>,
+    embedded: EmbeddedAgain,
 }
+
+/// The largest distance between two embeddings of an image by the same network, both of length 1. Chunks of other sizes
+/// and other processors change the last bits.
+const ROUNDING: f64 = 1e-4;
 
 impl Verifier<'_> {
     /// Returns what the embeddings give; `None` if they give nothing.
@@ -151,6 +169,58 @@ impl Verifier<'_> {
         Some(kept)
     }
 
+    /// Compares the embeddings of a run with those that its network computes now.
+    fn embed_again(
+        &mut self,
+        recipe: &Recipe,
+        run: &Path,
+        amount: Amount,
+        device: tch::Device,
+        stop: &Stop,
+    ) {
+        let path = files::embeddings(run);
+        // What cannot be read is told where the result is computed again.
+        let Ok(kept) = KeptEmbeddings::read(&path) else {
+            return;
+        };
+        let Some(data) = self.data else {
+            let why = "its images cannot be embedded again: the prepared data is not there";
+            return self.fault(&path, why);
+        };
+        let rows = kept.embeddings.size()[0];
+        if rows != data.test().len() as i64 {
+            return self.fault(&path, "it has not one embedding for each test image");
+        }
+        let positions = sample(rows, amount);
+        match evaluate::embedded_again(recipe, data, run, &positions, device, stop) {
+            Ok(Some(again)) => {
+                let kept = kept
+                    .embeddings
+                    .index_select(0, &Tensor::from_slice(&positions));
+                self.compare(&path, &kept, &again);
+            }
+            Ok(None) => {}
+            Err(failed) => self.fault(&path, &failed.message),
+        }
+    }
+
+    fn compare(&mut self, path: &Path, kept: &Tensor, again: &Tensor) {
+        if kept.size() != again.size() {
+            return self.fault(path, "its embeddings have not the width of the network's");
+        }
+        let distance = largest_distance(kept, again);
+        let is_close = distance <= ROUNDING;
+        if !is_close {
+            let why = format!(
+                "an embedding is {distance:.1e} away from the one that the network computes, of length 1 both"
+            );
+            self.fault(path, &why);
+        }
+        self.embedded.networks += 1;
+        self.embedded.images += kept.size()[0] as u64;
+        self.embedded.distance = self.embedded.distance.max(distance);
+    }
+
     /// Returns labels and roles of the test images: those of the data set, or those beside the embeddings.
     fn images(&mut self, kept: &KeptEmbeddings, run: &Path) -> Option<TestImages> {
         let path = files::embeddings(run);
@@ -188,6 +258,61 @@ struct TestImages {
     roles: Vec<Role>,
 }
 
+/// Returns the positions of as many images, evenly spread.
+fn sample(images: i64, amount: Amount) -> Vec<i64> {
+    let count = match amount {
+        Amount::All => images,
+        Amount::AtMost(most) => images.min(i64::try_from(most).unwrap_or(i64::MAX)),
+    };
+    let spread = |number: i64| (i128::from(number) * i128::from(images) / i128::from(count)) as i64;
+    (0..count).map(spread).collect()
+}
+
+/// Returns the largest distance between the rows of two matrices of the same shape, normalized; infinite if a value is
+/// not finite.
+fn largest_distance(one: &Tensor, other: &Tensor) -> f64 {
+    if one.numel() == 0 {
+        return 0.0;
+    }
+    let [one, other] = [one, other].map(|rows| {
+        let rows = rows.to_device(tch::Device::Cpu).to_kind(Kind::Double);
+        let lengths = rows.norm_scalaropt_dim(2.0, [1i64].as_slice(), true);
+        rows / lengths.clamp_min(1e-12)
+    });
+    let distances = (one - other).norm_scalaropt_dim(2.0, [1i64].as_slice(), false);
+    let largest = distances.max().double_value(&[]);
+    match largest.is_nan() {
+        true => f64::INFINITY,
+        false => largest,
+    }
+}
+
 fn rows(kept: &KeptEmbeddings) -> Result<Embeddings, Failed> {
     Embeddings::from_tensor(&kept.embeddings).map_err(|error| score::unmeasurable(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_spread_over_all_images() {
+        assert_eq!(sample(10, Amount::AtMost(4)), [0, 2, 5, 7]);
+        assert_eq!(sample(3, Amount::AtMost(9)), [0, 1, 2]);
+        assert_eq!(sample(3, Amount::All), [0, 1, 2]);
+        assert!(sample(0, Amount::All).is_empty());
+    }
+
+    #[test]
+    fn distances_are_those_of_directions() {
+        let rows = |values: &[f32]| Tensor::from_slice(values).view([-1, 2]);
+        let one = rows(&[3.0, 4.0, 1.0, 0.0]);
+        assert!(largest_distance(&one, &rows(&[6.0, 8.0, 2.0, 0.0])) < 1e-12);
+        let turned = largest_distance(&one, &rows(&[3.0, 4.0, 0.0, 1.0]));
+        assert!((turned - 2f64.sqrt()).abs() < 1e-12);
+        assert_eq!(
+            largest_distance(&one, &rows(&[3.0, 4.0, f32::NAN, 0.0])),
+            f64::INFINITY
+        );
+    }
 }

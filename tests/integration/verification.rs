@@ -23,6 +23,17 @@ fn handed_over() -> Desk {
     desk.verify()
         .assert_code(0)
         .assert_says("verified: 4 results");
+    desk.sweep(&[
+        "verify",
+        "sweep.toml",
+        "--embed",
+        "all",
+        "--trainer",
+        desk.trainer(),
+    ])
+    .assert_code(0)
+    .assert_says("by 4 networks, at most")
+    .assert_says("verified: 4 results");
     fs::remove_dir_all(desk.path("results/data")).unwrap();
     fs::remove_file(desk.path("sweep.toml")).unwrap();
     fs::rename(desk.path("results"), desk.path("theirs")).unwrap();
@@ -36,9 +47,13 @@ impl Desk {
 
     /// Verifies what was handed over.
     fn review(&self) -> crate::desk::Done {
+        self.review_by(&[])
+    }
+
+    fn review_by(&self, options: &[&str]) -> crate::desk::Done {
         let copy = "theirs/sweeps/small.toml";
         let results = ["--results", "theirs", "--trainer", self.trainer()];
-        self.sweep(&[["verify", copy].as_slice(), &results].concat())
+        self.sweep(&[["verify", copy].as_slice(), &results, options].concat())
     }
 
     /// Changes a file, reviews it, and restores it.
@@ -77,6 +92,9 @@ fn a_reviewer_finds_whatever_was_changed() {
     desk.review()
         .assert_code(0)
         .assert_says("verified: 4 results");
+    desk.review_by(&["--embed", "10"])
+        .assert_code(1)
+        .assert_says("cannot be embedded again: the prepared data is not there");
     let run = first_run(&desk);
     let id = run.file_name().unwrap().to_str().unwrap();
 

@@ -1,11 +1,12 @@
 //! `sweep verify`: recomputes every number of a report, down to the embeddings.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use report::{Row, RunState, Source};
 use schema::{
-    Breakdown, Evaluated, KeptResult, Metric, Outcome, Recomputed, RunId, TrainingEnd, VerifyWork,
+    Amount, Breakdown, EmbeddedAgain, Evaluated, KeptResult, Metric, Outcome, Recomputed, RunId,
+    TrainingEnd, VerifyWork,
 };
 
 use super::{
@@ -23,28 +24,55 @@ use crate::{
 /// Recompute every number of a table from the stored embeddings
 ///
 /// Reads the records, the scores of each query and the embeddings of all runs, computes the metrics and the tables again,
-/// and names whatever differs. It needs the results folder and the tables, neither the data nor the machine. The exit code
-/// is 1 if anything differs.
+/// and names whatever differs. It needs the results folder and the tables, neither the data nor the machine. With --embed,
+/// networks also embed test images again. The exit code is 1 if anything differs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sweep verify sweeps/quickstart.toml
+  sweep verify sweeps/quickstart.toml --embed 100        with the networks, too
   sweep verify results/sweeps/quickstart.toml --results results --reports reports")]
 pub(super) struct Verify {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     folder: ReportsFolder,
+    /// Embed this many test images of each run again by its network, or `all`, and compare; needs the prepared data and
+    /// the networks
+    #[arg(long, value_name = "IMAGES", value_parser = amount)]
+    embed: Option<Amount>,
     #[command(flatten)]
     trainer: TrainerArgs,
+}
+
+fn amount(text: &str) -> Result<Amount, String> {
+    match (text, text.parse()) {
+        ("all", _) => Ok(Amount::All),
+        (_, Ok(number @ 1..)) => Ok(Amount::AtMost(number)),
+        _ => Err("expected a number of images from 1, or `all`".to_owned()),
+    }
 }
 
 /// The metrics of the same embeddings agree to this: the order of a sum may differ between versions of the program.
 const TOLERANCE: f64 = 1e-9;
 
+/// What contradicts results that were computed again.
+struct Contradictions {
+    findings: Vec<String>,
+    /// The images that were embedded again.
+    embedded: Option<EmbeddedAgain>,
+}
+
+fn together(one: EmbeddedAgain, other: EmbeddedAgain) -> EmbeddedAgain {
+    EmbeddedAgain {
+        networks: one.networks + other.networks,
+        images: one.images + other.images,
+        distance: one.distance.max(other.distance),
+    }
+}
+
 /// A result that a table shows.
 struct Shown {
-    source: Source,
     evaluated: Evaluated,
     request: KeptResult,
 }
@@ -59,17 +87,19 @@ impl Verify {
         let mut findings: Vec<String> = damage.iter().map(ToString::to_string).collect();
         findings.extend(contradictions(&opened)?);
         let shown = shown(&rows, &opened);
-        findings.extend(self.recomputed(&shown)?);
+        let recomputed = self.recomputed(&shown)?;
+        findings.extend(recomputed.findings);
         let files = match damage.is_empty() {
             true => self.compared(&opened, &mut findings)?,
             // Without its damaged results, no table would be the same.
             false => Vec::new(),
         };
-        verdict(&shown, &files, &findings)
+        let embedded = recomputed.embedded.filter(|_| self.embed.is_some());
+        verdict(&shown, &files, embedded, &findings)
     }
 
-    /// Returns what contradicts the results when they are computed again from their embeddings.
-    fn recomputed(&self, shown: &[Shown]) -> Result<Vec<String>, Exit> {
+    /// Computes the results again from their embeddings.
+    fn recomputed(&self, shown: &[Shown]) -> Result<Contradictions, Exit> {
         if shown.is_empty() {
             return Err(Exit::mistake(
                 "there is nothing to verify: no run has a result",
@@ -77,12 +107,20 @@ impl Verify {
         }
         let work = VerifyWork {
             results: shown.iter().map(|one| one.request.clone()).collect(),
+            embed: self.embed,
         };
         let verified = self.trainer.attempt(work, &Bar::results("verifying"))?;
         let pairs = shown.iter().zip(&verified.results);
-        Ok(pairs
-            .flat_map(|(shown, found)| faults(shown, found))
-            .collect())
+        Ok(Contradictions {
+            findings: pairs
+                .flat_map(|(shown, found)| faults(shown, found))
+                .collect(),
+            embedded: verified
+                .results
+                .iter()
+                .filter_map(|found| found.embedded)
+                .reduce(together),
+        })
     }
 
     /// Compares the tables that are there, in whatever format, with those that the results give. Returns the files that were
@@ -97,7 +135,24 @@ impl Verify {
 }
 
 /// Tells what was verified and what differs.
-fn verdict(shown: &[Shown], files: &[PathBuf], findings: &[String]) -> Result<(), Exit> {
+fn verdict(
+    shown: &[Shown],
+    files: &[PathBuf],
+    embedded: Option<EmbeddedAgain>,
+    findings: &[String],
+) -> Result<(), Exit> {
+    if let Some(EmbeddedAgain {
+        networks,
+        images,
+        distance,
+    }) = embedded
+    {
+        tell(&format!(
+            "embedded again: {} by {}, at most {distance:.1e} from the kept embeddings (of length 1)",
+            counted(images as usize, "image"),
+            counted(networks as usize, "network"),
+        ));
+    }
     let results = counted(shown.len(), "result");
     let values: usize = shown.iter().map(|one| one.evaluated.scores.len()).sum();
     let values = counted(values, "value");
@@ -126,15 +181,15 @@ fn verdict(shown: &[Shown], files: &[PathBuf], findings: &[String]) -> Result<()
 
 /// Returns the results of the rows, each once.
 fn shown(rows: &[Row], opened: &Opened) -> Vec<Shown> {
+    let mut known: BTreeSet<Source> = BTreeSet::new();
     let mut shown: Vec<Shown> = Vec::new();
     for row in rows {
         let RunState::Finished(evaluated) = &row.state else {
             continue;
         };
         let source = row.source();
-        if shown.iter().all(|known| known.source != source) {
+        if known.insert(source) {
             shown.push(Shown {
-                source,
                 evaluated: evaluated.clone(),
                 request: request(source, evaluated, opened),
             });
