@@ -50,6 +50,7 @@ def main() -> int:
         "expansion": (expansion, ["sweep"]),
         "overhead": (overhead, ["sweep"]),
         "finished": (finished, ["sweep"]),
+        "report": (report, ["report"]),
     }
     try:
         for part in args.parts or measurements:
@@ -72,7 +73,7 @@ class Failed(Exception):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "expansion", "overhead", "finished", []], help="default: all")
+    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "expansion", "overhead", "finished", "report", []], help="default: all")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training")
     parser.add_argument("--steps", type=int, default=200)
@@ -600,6 +601,31 @@ def finished(args: argparse.Namespace) -> str:
 
 
 FINISHED = [10_000, 100_000]
+
+
+def report(args: argparse.Namespace) -> str:
+    """Measures reports of many values, without reading results."""
+    lines = [
+        f"{machine(args)}. Medians of {args.rounds}, in seconds, and the most memory of the process. Seven metrics, 20 seeds,",
+        "four data sets.",
+        "",
+        "| values | table | Markdown and CSV | statistics | `results.csv` and `.parquet` | together | MB |",
+        "| --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    for values in REPORTED:
+        command = [bench_program(args, "report"), str(values // 7)]
+        output = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(args.rounds)]
+        rounds = [json.loads(text) for text in output]
+        parts = [[one["seconds"][part] for part in PARTS_OF_REPORT] for one in rounds]
+        columns = [*zip(*parts), [sum(of_round) for of_round in parts]]
+        times = [f"{statistics.median(column):.2f}" for column in columns]
+        peak = statistics.median(one["peak_mb"] for one in rounds)
+        lines.append(f"| {values:,} | {' | '.join(times)} | {peak:.0f} |")
+    return "\n".join(lines)
+
+
+REPORTED = [100_000, 1_000_000]
+PARTS_OF_REPORT = ["table", "markdown and CSV", "statistics", "all results"]
 
 
 def sweep_of_nothing(args: argparse.Namespace) -> float:

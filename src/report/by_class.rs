@@ -13,6 +13,7 @@ use crate::{
     Row, RunState, Together,
     gather::RowRuns,
     key::CellIndex,
+    repetition::{ByCondition, Condition, Pair, by_repetition, pairs},
     stats::{ClassOf, Estimate, two_way},
 };
 
@@ -102,7 +103,7 @@ impl ByClass {
 }
 
 /// The scores by class of all runs of a cell.
-pub(crate) struct CellByClass<'a>(BTreeMap<(u64, Option<u32>), &'a ByClass>);
+pub(crate) struct CellByClass<'a>(ByCondition<&'a ByClass>);
 
 /// The cells all of whose runs have scores by class.
 #[derive(Default)]
@@ -121,27 +122,29 @@ impl<'a> CellsByClass<'a> {
         cells
     }
 
-    /// The mean of a cell over seeds and classes. None if scores by class are not known, or there are fewer
-    /// than two seeds or classes.
+    /// The mean of a cell over repetitions and classes. None if scores by class are not known, or there are
+    /// fewer than two repetitions or classes.
     pub(crate) fn mean(&self, cell: CellIndex) -> Option<Estimate> {
-        let scores = self.0.get(&cell)?.0.iter();
-        estimate(scores.map(|((seed, _), run)| (*seed, run.scores.clone(), *run)))
+        let scores = &self.0.get(&cell)?.0;
+        let queries = &scores.values().next()?.queries;
+        let repetitions = by_repetition(scores);
+        let means: Vec<Vec<f64>> = repetitions.iter().map(|runs| mean_of(runs)).collect();
+        two_way(&means, queries)
     }
 
-    /// The difference of two cells over the seeds that both have and the classes.
+    /// The difference of two cells over the repetitions that both have and the classes.
     pub(crate) fn difference(&self, first: CellIndex, second: CellIndex) -> Option<Estimate> {
         let (first, second) = (self.0.get(&first)?, self.0.get(&second)?);
+        let known = *first.0.values().next()?;
         let mut differences = Vec::new();
-        for (condition, own) in &first.0 {
-            if let Some(other) = second.0.get(condition) {
-                if !own.has_queries_of(other) {
-                    return None;
-                }
-                let scores = own.scores.iter().zip(&other.scores);
-                differences.push((condition.0, scores.map(|(a, b)| a - b).collect(), *own));
+        for pair in pairs(&first.0, &second.0) {
+            let mut all = pair.first.iter().chain(&pair.second);
+            if !all.all(|run| run.has_queries_of(known)) {
+                return None;
             }
+            differences.push(difference(&pair));
         }
-        estimate(differences.into_iter())
+        two_way(&differences, &known.queries)
     }
 }
 
@@ -152,7 +155,7 @@ impl<'a> CellByClass<'a> {
             if row.measured(metric).is_none() {
                 continue;
             }
-            let condition = (row.seed, row.fold.map(|fold| fold.index));
+            let condition = Condition::of(row);
             // Two runs of one seed and fold: their values are averaged elsewhere.
             if cell.0.insert(condition, scores.get(row, metric)?).is_some() {
                 return None;
@@ -164,16 +167,25 @@ impl<'a> CellByClass<'a> {
     }
 }
 
-/// The estimate from the scores of each seed and fold, in the order of seeds; the folds of a seed are
-/// averaged.
-fn estimate<'r>(scores: impl Iterator<Item = (u64, Vec<f64>, &'r ByClass)>) -> Option<Estimate> {
-    let scores: Vec<(u64, Vec<f64>, &ByClass)> = scores.collect();
-    let queries = &scores.first()?.2.queries;
-    let seeds: Vec<Vec<f64>> = scores
-        .chunk_by(|a, b| a.0 == b.0)
-        .map(|folds| mean_of_folds(folds.iter().map(|(_, scores, _)| scores)))
-        .collect();
-    two_way(&seeds, queries)
+/// The mean difference on each class in one repetition.
+fn difference(pair: &Pair<'_, &ByClass>) -> Vec<f64> {
+    if pair.is_matched {
+        let runs = pair.first.iter().zip(&pair.second);
+        let of_runs: Vec<Vec<f64>> = runs
+            .map(|(own, other)| subtracted(&own.scores, &other.scores))
+            .collect();
+        return mean_of_folds(of_runs.iter());
+    }
+    subtracted(&mean_of(&pair.first), &mean_of(&pair.second))
+}
+
+fn subtracted(own: &[f64], other: &[f64]) -> Vec<f64> {
+    own.iter().zip(other).map(|(a, b)| a - b).collect()
+}
+
+/// The mean score on each class.
+fn mean_of(runs: &[&&ByClass]) -> Vec<f64> {
+    mean_of_folds(runs.iter().map(|run| &run.scores))
 }
 
 fn mean_of_folds<'s>(folds: impl ExactSizeIterator<Item = &'s Vec<f64>> + Clone) -> Vec<f64> {

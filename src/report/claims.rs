@@ -177,8 +177,8 @@ impl OfRows<'_, '_> {
             if comparison.test.is_none() {
                 if statements.is_empty() {
                     statements.push(Statement::TooFew {
-                        seeds: comparison.seeds(),
-                        needed: FEWEST - comparison.seeds().min(FEWEST),
+                        have: comparison.repetitions,
+                        needed: FEWEST.saturating_sub(comparison.repetitions.count),
                     });
                 }
                 continue;
@@ -186,7 +186,7 @@ impl OfRows<'_, '_> {
             statements.push(Statement::Open {
                 row: self.key(cell),
                 against: self.key(comparison.reference),
-                seeds: comparison.seeds(),
+                have: comparison.repetitions,
                 within: self.within,
                 settled: settled(comparison),
             });
@@ -251,8 +251,8 @@ fn settled(comparison: &Comparison) -> Settled {
         (Some(different), Some(equal)) if equal < different => Settled::Equality(equal),
         (None, Some(equal)) if equal <= TOO_MANY => Settled::Equality(equal),
         (Some(different), _) if different <= TOO_MANY => Settled::Difference(different),
-        (Some(_), _) | (None, Some(_)) => Settled::TooMany(TOO_MANY),
-        (None, None) => Settled::Never,
+        (Some(_), _) | (None, Some(_)) => Settled::TooMany(comparison.repetitions.of(TOO_MANY)),
+        (None, None) => Settled::Never(comparison.repetitions),
     }
 }
 
@@ -300,7 +300,7 @@ impl Claim {
             Statement::Open {
                 row: other,
                 against,
-                seeds,
+                have,
                 within,
                 settled,
             } => {
@@ -309,18 +309,19 @@ impl Claim {
                     .map(|within| format!(", nor equal to it within {} points,", points(within)));
                 let equal = equal.unwrap_or_default();
                 format!(
-                    "{other} is not distinguishable from {against}{equal} by {metric} with {seeds} seeds; {settled}."
+                    "{other} is not distinguishable from {against}{equal} by {metric} with {have}; {settled}."
                 )
             }
             Statement::OpenForMore { rows } => {
                 let are = if *rows == 1 { "is" } else { "are" };
                 format!("{} {are} open; the statistics list all.", more(*rows))
             }
-            Statement::TooFew { seeds, needed } => {
-                let have = match seeds {
-                    0 => "without a seed in common".to_owned(),
-                    1 => "with one seed".to_owned(),
-                    _ => format!("with {seeds} seeds"),
+            Statement::TooFew { have, needed } => {
+                let one = have.of(1).noun();
+                let have = match have.count {
+                    0 => format!("without a {one} in common"),
+                    1 => format!("with one {one}"),
+                    _ => format!("with {have}"),
                 };
                 format!("nothing can be claimed {have}. A test needs at least {needed} more.")
             }
@@ -359,9 +360,15 @@ impl fmt::Display for Settled {
                 )
             }
             Settled::TooMany(most) => {
-                write!(f, "more than {most} further seeds would be needed to tell")
+                let (count, noun) = (most.count, most.noun());
+                write!(
+                    f,
+                    "more than {count} further {noun} would be needed to tell"
+                )
             }
-            Settled::Never => f.write_str("no number of seeds would settle it"),
+            Settled::Never(have) => {
+                write!(f, "no number of {} would settle it", have.of(0).noun())
+            }
         }
     }
 }

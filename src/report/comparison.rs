@@ -2,18 +2,20 @@
 //! claims and statistics take their intervals, their p values and the number of seeds still needed.
 //!
 //! Two methods are compared by their differences on the same seeds and folds. The folds of a seed are
-//! averaged: a seed with all its folds is one repetition, and only repetitions are independent. The p
+//! averaged: a seed with all its folds is one repetition, and only repetitions are independent. Where
+//! searches are repeated, so is a search with all its seeds. The p
 //! values of one metric are adjusted together over all data sets; other metrics are seldom more than the
 //! same question asked again.
 
 use std::collections::BTreeMap;
 
-use polars::prelude::PolarsResult;
+use rayon::prelude::*;
 use schema::Metric;
 
 use crate::{
     key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
+    repetition::Repetitions,
     stats::{Estimate, Posterior, holm, holm_with_best, more_for_difference, more_for_equality},
 };
 
@@ -36,7 +38,9 @@ pub(crate) enum Against<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Comparison {
     pub(crate) reference: CellIndex,
-    /// The difference on each seed: the cell minus the reference.
+    /// The repetitions that both have.
+    pub(crate) repetitions: Repetitions,
+    /// The difference in each of them: the cell minus the reference.
     pub(crate) differences: Vec<f64>,
     /// Their mean, over seeds and classes if the scores of each class are known, else over seeds. None for
     /// fewer than two seeds.
@@ -92,7 +96,12 @@ impl Test {
 
 impl Comparison {
     /// Compares by the differences of each class, too, if they are known.
-    fn new(reference: CellIndex, differences: Vec<f64>, by_class: Option<Estimate>) -> Comparison {
+    fn new(
+        reference: CellIndex,
+        differences: Vec<f64>,
+        are_searches: bool,
+        by_class: Option<Estimate>,
+    ) -> Comparison {
         let difference = by_class.or_else(|| Estimate::of(&differences));
         let is_tested = differences.len() >= FEWEST;
         let test = difference.filter(|_| is_tested);
@@ -101,13 +110,12 @@ impl Comparison {
             difference,
             test: test.map(|estimate| Test::alone(estimate.p())),
             equality: None,
+            repetitions: Repetitions {
+                count: differences.len(),
+                are_searches,
+            },
             differences,
         }
-    }
-
-    /// The number of seeds that both have.
-    pub(crate) fn seeds(&self) -> usize {
-        self.differences.len()
     }
 
     fn count_seeds(&mut self, within: Option<f64>) {
@@ -133,24 +141,29 @@ impl Comparisons {
         measured: &MeasuredRows<'_>,
         against: Against<'_>,
         within: Option<f64>,
-    ) -> PolarsResult<Comparisons> {
+    ) -> Comparisons {
         let pairs = pairs(measured, against);
-        let differences = measured.records.differences(&pairs)?;
-        let mut all = Comparisons::default();
-        for ((cell, reference), differences) in pairs.into_iter().zip(differences) {
+        let compared = pairs.into_par_iter().map(|(cell, reference)| {
+            let records = &measured.records;
             let by_class = measured.by_class.difference(cell, reference);
-            let comparison = Comparison::new(reference, differences, by_class);
-            all.0.insert(cell, comparison);
-        }
+            let comparison = Comparison::new(
+                reference,
+                records.differences(cell, reference),
+                records.are_searches(cell) || records.are_searches(reference),
+                by_class,
+            );
+            (cell, comparison)
+        });
+        let mut all = Comparisons(compared.collect());
         all.adjust(measured, against);
         if let Some(within) = within {
             all.test_equality(measured, within);
             all.judge_equality(measured, within);
         }
-        for comparison in all.0.values_mut() {
-            comparison.count_seeds(within);
-        }
-        Ok(all)
+        all.0
+            .par_iter_mut()
+            .for_each(|(_, comparison)| comparison.count_seeds(within));
+        all
     }
 
     pub(crate) fn get(&self, cell: CellIndex) -> Option<&Comparison> {
@@ -245,10 +258,14 @@ fn pairs(measured: &MeasuredRows<'_>, against: Against<'_>) -> Vec<(CellIndex, C
     for mut column in measured.columns() {
         column.retain(|cell| measured.summaries.contains_key(cell));
         let best = measured.best(&column);
+        let references = match against {
+            Against::Best => Vec::new(),
+            Against::Method(name) => of_method(measured, &column, name),
+        };
         for &cell in &column {
             let reference = match against {
                 Against::Best => best,
-                Against::Method(name) => best_of(measured, &column, cell, name),
+                Against::Method(_) => best_of(measured, &references, cell),
             };
             let other = reference.filter(|reference| *reference != cell);
             pairs.extend(other.map(|reference| (cell, reference)));
@@ -257,19 +274,25 @@ fn pairs(measured: &MeasuredRows<'_>, against: Against<'_>) -> Vec<(CellIndex, C
     pairs
 }
 
-/// The best row of a method under the same axis values as a cell.
+/// The cells of a method.
+fn of_method(measured: &MeasuredRows<'_>, column: &[CellIndex], method: &str) -> Vec<CellIndex> {
+    let cells = column.iter().copied();
+    let is_of_method = |cell: &CellIndex| {
+        let key = &measured.line(*cell).key;
+        measured.names.is_method(key, method)
+    };
+    cells.filter(is_of_method).collect()
+}
+
+/// The best of some cells under the same axis values as a cell.
 fn best_of(
     measured: &MeasuredRows<'_>,
-    column: &[CellIndex],
+    references: &[CellIndex],
     cell: CellIndex,
-    method: &str,
 ) -> Option<CellIndex> {
     let key = &measured.line(cell).key;
-    let mut candidates = column.to_vec();
-    candidates.retain(|other| {
-        let other = &measured.line(*other).key;
-        measured.names.is_method(other, method) && are_compatible(key, other)
-    });
+    let mut candidates = references.to_vec();
+    candidates.retain(|other| are_compatible(key, &measured.line(*other).key));
     measured.best(&candidates)
 }
 

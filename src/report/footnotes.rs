@@ -83,17 +83,18 @@ fn failure(row: &Row, metrics: &[Metric]) -> Option<String> {
     }
 }
 
-/// `seed 2, fold 1 of 4`.
+/// `seed 2, fold 1 of 4`, `search 1, seed 2`.
 fn repetition(row: &Row) -> String {
-    match row.fold {
-        Some(fold) => format!(
-            "seed {}, fold {} of {}",
-            row.seed,
-            u64::from(fold.index) + 1,
-            fold.of
-        ),
-        None => format!("seed {}", row.seed),
-    }
+    let search = row.repeat.map(|number| format!("search {}, ", number + 1));
+    let fold = row
+        .fold
+        .map(|fold| format!(", fold {} of {}", u64::from(fold.index) + 1, fold.of));
+    format!(
+        "{}seed {}{}",
+        search.unwrap_or_default(),
+        row.seed,
+        fold.unwrap_or_default()
+    )
 }
 
 /// Names or counts the runs that have not finished.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::{
-    Caption, Description, Format, Layout, Page, Row, Table, page, results, table,
+    Caption, Description, Format, Layout, Page, Results, Row, Table, page, table,
     tests::{METRICS, finished, row},
     tex,
 };
@@ -174,7 +174,7 @@ fn a_name_is_shown_as_it_is_in_every_format() {
             Format::Tensorboard => {}
         }
     }
-    is_in_csv(&results(&rows).unwrap(), &names, 1);
+    is_in_csv(&Results::of(&rows).csv().unwrap(), &names, 1);
 }
 
 fn page_of(table: &Table) -> String {

@@ -4,12 +4,12 @@
 //! | --- | --- | --- |
 //! | `line` | u32 | the line of the record, by position |
 //! | `metric` | u32 | the metric, by position among those of the line |
-//! | `seed` | u64 | the seed |
-//! | `fold` | u32 | the fold, by position; null without folds |
+//! | `repetition` | u64 | the seed; where the search of the line was repeated, the number of the search |
 //! | `value` | f64 | the measured fraction |
 //! | `again` | bool | true if the run is already counted under another seed |
 //!
-//! A repetition is a seed with all its folds: first the folds of a seed are averaged, then the seeds.
+//! A repetition is a seed with all its folds, or a search with all its seeds: first the values of a
+//! repetition are averaged, then the repetitions.
 //! Folds of one seed share most of their training classes, so their spread says nothing about another
 //! repetition. "A Metric Learning Reality Check" computes its intervals over repetitions likewise.
 
@@ -17,14 +17,19 @@ use std::collections::BTreeMap;
 
 use polars::prelude::{Column, DataFrame, GroupsIndicator, PolarsResult, SortMultipleOptions};
 
-use crate::{gather::RowRuns, key::CellIndex, moments::Moments, summary::Summary};
+use crate::{
+    gather::RowRuns,
+    key::CellIndex,
+    moments::Moments,
+    repetition::{ByCondition, Condition, Pair, are_searches, by_repetition, pairs},
+    summary::Summary,
+};
 
 /// A finite value that a finished run measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CellRecord {
     pub(crate) cell: CellIndex,
-    pub(crate) seed: u64,
-    pub(crate) fold: Option<u32>,
+    pub(crate) condition: Condition,
     pub(crate) value: f64,
     pub(crate) again: bool,
 }
@@ -32,12 +37,9 @@ pub(crate) struct CellRecord {
 /// All records of a table.
 pub(crate) struct Records {
     frame: DataFrame,
-    /// The value of each seed and fold: the mean, should several runs have them.
-    values: BTreeMap<CellIndex, Values>,
+    /// The value under each condition: the mean, should several runs have it.
+    values: BTreeMap<CellIndex, ByCondition<f64>>,
 }
-
-/// What was measured by seed and fold.
-type Values = BTreeMap<(u64, Option<u32>), f64>;
 
 impl Records {
     pub(crate) fn of(lines: &[RowRuns<'_>]) -> PolarsResult<Records> {
@@ -53,20 +55,20 @@ impl Records {
     pub(crate) fn new(records: &[CellRecord]) -> PolarsResult<Records> {
         let lines = records.iter().map(|record| record.cell.line as u32);
         let metrics = records.iter().map(|record| record.cell.metric as u32);
-        let seeds = records.iter().map(|record| record.seed);
-        let folds = records.iter().map(|record| record.fold);
+        let repetitions = records
+            .iter()
+            .map(|record| record.condition.repetition.number());
         let values = records.iter().map(|record| record.value);
         let again = records.iter().map(|record| record.again);
         let columns = vec![
             Column::new("line".into(), lines.collect::<Vec<u32>>()),
             Column::new("metric".into(), metrics.collect::<Vec<u32>>()),
-            Column::new("seed".into(), seeds.collect::<Vec<u64>>()),
-            Column::new("fold".into(), folds.collect::<Vec<Option<u32>>>()),
+            Column::new("repetition".into(), repetitions.collect::<Vec<u64>>()),
             Column::new("value".into(), values.collect::<Vec<f64>>()),
             Column::new("again".into(), again.collect::<Vec<bool>>()),
         ];
         let frame = DataFrame::new(records.len(), columns)?;
-        let values = values_of(&frame)?;
+        let values = values_of(records);
         Ok(Records { frame, values })
     }
 
@@ -78,10 +80,10 @@ impl Records {
         let once = !self.frame.column("again")?.bool()?;
         let records = sorted(
             &self.frame.filter(&once)?,
-            &["line", "metric", "seed", "value"],
+            &["line", "metric", "repetition", "value"],
         )?;
-        let repetitions = aggregate(&records, &["line", "metric", "seed"])?;
-        let repetitions = sorted(&repetitions, &["line", "metric", "value", "seed"])?;
+        let repetitions = aggregate(&records, &["line", "metric", "repetition"])?;
+        let repetitions = sorted(&repetitions, &["line", "metric", "value", "repetition"])?;
         let cells = aggregate(&repetitions, &["line", "metric"])?;
         let means = cells.column("value")?.f64()?;
         let deviations = cells.column("deviation")?.f64()?;
@@ -96,51 +98,28 @@ impl Records {
         Ok(summaries)
     }
 
-    /// For each pair of cells, the difference of the first from the second for each seed that both
-    /// have: the mean over the folds that both have.
-    pub(crate) fn differences(
-        &self,
-        pairs: &[(CellIndex, CellIndex)],
-    ) -> PolarsResult<Vec<Vec<f64>>> {
-        let mut numbers: Vec<u32> = Vec::new();
-        let mut seeds: Vec<u64> = Vec::new();
-        let mut values: Vec<f64> = Vec::new();
-        for (number, (first, second)) in (0..).zip(pairs) {
-            for (seed, difference) in self.of_folds(*first, *second) {
-                numbers.push(number);
-                seeds.push(seed);
-                values.push(difference);
-            }
-        }
-        let columns = vec![
-            Column::new("pair".into(), numbers),
-            Column::new("seed".into(), seeds),
-            Column::new("value".into(), values.clone()),
-        ];
-        let frame = DataFrame::new(values.len(), columns)?;
-        let repetitions = aggregate(&frame, &["pair", "seed"])?;
-        let numbers = repetitions.column("pair")?.u32()?;
-        let values = repetitions.column("value")?.f64()?;
-        let mut differences = vec![Vec::new(); pairs.len()];
-        for (number, value) in numbers.into_no_null_iter().zip(values.into_no_null_iter()) {
-            differences[number as usize].push(value);
-        }
-        Ok(differences)
+    /// The difference of the first cell from the second in each repetition that both have: the mean over the
+    /// folds that both have.
+    pub(crate) fn differences(&self, first: CellIndex, second: CellIndex) -> Vec<f64> {
+        let pairs = self.paired(first, second);
+        pairs.iter().map(difference).collect()
     }
 
-    /// What was measured in a cell, with its seed, by seed and fold.
-    pub(crate) fn of_cell(&self, cell: CellIndex) -> impl Iterator<Item = (u64, f64)> {
-        let values = self.values.get(&cell).into_iter().flatten();
-        values.map(|((seed, _), value)| (*seed, *value))
+    /// What was measured in a cell.
+    pub(crate) fn of_cell(&self, cell: CellIndex) -> Option<&ByCondition<f64>> {
+        self.values.get(&cell)
     }
 
-    /// The mean over folds of each seed of a cell.
-    pub(crate) fn means_of_seeds(&self, cell: CellIndex) -> Vec<f64> {
-        let values: Vec<(u64, f64)> = self.of_cell(cell).collect();
-        let of_seeds = values.chunk_by(|a, b| a.0 == b.0);
-        of_seeds
-            .map(|folds| folds.iter().map(|(_, value)| value).sum::<f64>() / folds.len() as f64)
-            .collect()
+    /// The mean of each repetition of a cell.
+    pub(crate) fn means_of_repetitions(&self, cell: CellIndex) -> Vec<f64> {
+        let repetitions = self.of_cell(cell).map(by_repetition).unwrap_or_default();
+        let mean = |values: Vec<&f64>| values.iter().copied().sum::<f64>() / values.len() as f64;
+        repetitions.into_iter().map(mean).collect()
+    }
+
+    /// True if the repetitions of a cell are searches.
+    pub(crate) fn are_searches(&self, cell: CellIndex) -> bool {
+        self.of_cell(cell).is_some_and(are_searches)
     }
 
     /// The differences of two cells on each fold, and the number of folds. None without folds, or if seeds
@@ -150,28 +129,49 @@ impl Records {
         first: CellIndex,
         second: CellIndex,
     ) -> Option<(Vec<f64>, usize)> {
-        let differences = self.of_folds(first, second);
-        let of_seeds = differences.chunk_by(|a, b| a.0 == b.0);
-        let folds = of_seeds.clone().next()?.len();
-        let is_complete = folds > 1 && of_seeds.into_iter().all(|seed| seed.len() == folds);
-        let values = differences.iter().map(|(_, difference)| *difference);
-        is_complete.then(|| (values.collect(), folds))
+        if self.are_searches(first) || self.are_searches(second) {
+            return None;
+        }
+        let of_seeds: Vec<Vec<f64>> = self
+            .paired(first, second)
+            .iter()
+            .map(differences_in)
+            .collect();
+        let folds = of_seeds.first()?.len();
+        let is_complete = folds > 1 && of_seeds.iter().all(|seed| seed.len() == folds);
+        is_complete.then(|| (of_seeds.concat(), folds))
     }
 
-    /// The differences on the seeds and folds that both cells have, in their order.
-    fn of_folds(&self, first: CellIndex, second: CellIndex) -> Vec<(u64, f64)> {
-        let (Some(first), Some(second)) = (self.values.get(&first), self.values.get(&second))
-        else {
-            return Vec::new();
-        };
-        let mut differences = Vec::new();
-        for (condition, value) in first {
-            if let Some(other) = second.get(condition) {
-                differences.push((condition.0, value - other));
-            }
+    fn paired(&self, first: CellIndex, second: CellIndex) -> Vec<Pair<'_, f64>> {
+        match (self.values.get(&first), self.values.get(&second)) {
+            (Some(first), Some(second)) => pairs(first, second),
+            _ => Vec::new(),
         }
-        differences
     }
+}
+
+/// The mean difference in one repetition.
+fn difference(pair: &Pair<'_, f64>) -> f64 {
+    match pair.is_matched {
+        true => mean(differences_in(pair)),
+        false => {
+            let [first, second] =
+                [&pair.first, &pair.second].map(|values| mean(values.iter().copied().copied()));
+            first - second
+        }
+    }
+}
+
+/// The differences of the values at the same positions.
+fn differences_in(pair: &Pair<'_, f64>) -> Vec<f64> {
+    let values = pair.first.iter().zip(&pair.second);
+    values.map(|(own, other)| **own - **other).collect()
+}
+
+fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut moments = Moments::default();
+    values.into_iter().for_each(|value| moments.add(value));
+    moments.mean()
 }
 
 /// Adds what the runs of a line measured of one of its metrics.
@@ -182,8 +182,7 @@ fn add(records: &mut Vec<CellRecord>, cell: CellIndex, runs: &RowRuns<'_>) {
         if let Some(value) = row.measured(runs.metrics[cell.metric]) {
             records.push(CellRecord {
                 cell,
-                seed: row.seed,
-                fold: row.fold.map(|fold| fold.index),
+                condition: Condition::of(row),
                 value,
                 again,
             });
@@ -191,20 +190,25 @@ fn add(records: &mut Vec<CellRecord>, cell: CellIndex, runs: &RowRuns<'_>) {
     }
 }
 
-/// The value of each cell, seed and fold.
-fn values_of(frame: &DataFrame) -> PolarsResult<BTreeMap<CellIndex, Values>> {
-    let means = aggregate(frame, &["line", "metric", "seed", "fold"])?;
-    let seeds = means.column("seed")?.u64()?;
-    let folds = means.column("fold")?.u32()?;
-    let values = means.column("value")?.f64()?;
-    let mut all: BTreeMap<CellIndex, Values> = BTreeMap::new();
-    for (place, cell) in cells_of(&means)?.into_iter().enumerate() {
-        if let (Some(seed), Some(value)) = (seeds.get(place), values.get(place)) {
-            let condition = (seed, folds.get(place));
-            all.entry(cell).or_default().insert(condition, value);
-        }
+/// The value of each cell under each condition.
+fn values_of(records: &[CellRecord]) -> BTreeMap<CellIndex, ByCondition<f64>> {
+    let mut all: BTreeMap<CellIndex, ByCondition<Moments>> = BTreeMap::new();
+    for record in records {
+        let of_cell = all.entry(record.cell).or_default();
+        of_cell
+            .entry(record.condition)
+            .or_default()
+            .add(record.value);
     }
-    Ok(all)
+    let means = |values: ByCondition<Moments>| {
+        let values = values.into_iter();
+        values
+            .map(|(condition, moments)| (condition, moments.mean()))
+            .collect()
+    };
+    all.into_iter()
+        .map(|(cell, values)| (cell, means(values)))
+        .collect()
 }
 
 /// The cells of a frame's rows.
@@ -265,13 +269,16 @@ fn moments(group: &GroupsIndicator<'_>, values: &[f64]) -> Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::Over;
+    use crate::{repetition::Repetition, summary::Over};
 
     fn records(values: &[(usize, u64, Option<u32>, f64)]) -> Records {
         let record = |&(line, seed, fold, value)| CellRecord {
             cell: CellIndex { line, metric: 0 },
-            seed,
-            fold,
+            condition: Condition {
+                repetition: Repetition::Seed(seed),
+                seed,
+                fold,
+            },
             value,
             again: false,
         };
@@ -288,8 +295,7 @@ mod tests {
 
     fn differences(values: &[(usize, u64, Option<u32>, f64)]) -> Vec<f64> {
         let [first, second] = [0, 1].map(|line| CellIndex { line, metric: 0 });
-        let pairs = [(first, second)];
-        records(values).differences(&pairs).unwrap().remove(0)
+        records(values).differences(first, second)
     }
 
     #[track_caller]
@@ -338,6 +344,31 @@ mod tests {
         assert!((both[&0].half_width.unwrap() - 1.27062).abs() < 1e-5);
         let one = summaries(&[(0, 7, Some(0), 0.0), (0, 7, Some(1), 0.2)]);
         assert_eq!(one[&0].half_width, None);
+    }
+
+    #[test]
+    fn a_search_with_all_its_seeds_is_one_repetition() {
+        let record = |number, seed, value| CellRecord {
+            cell: CellIndex { line: 0, metric: 0 },
+            condition: Condition {
+                repetition: Repetition::Search(number),
+                seed,
+                fold: None,
+            },
+            value,
+            again: false,
+        };
+        let records = [
+            record(0, 0, 0.0),
+            record(0, 1, 0.2),
+            record(1, 2, 0.25),
+            record(1, 3, 0.35),
+        ];
+        let records = Records::new(&records).unwrap();
+        let summary = records.summaries().unwrap().into_values().next().unwrap();
+        assert_eq!(summary.seeds, 2);
+        assert!((summary.mean - 0.2).abs() < 1e-12);
+        assert!((summary.half_width.unwrap() - 1.27062).abs() < 1e-5);
     }
 
     #[test]

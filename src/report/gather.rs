@@ -103,14 +103,6 @@ impl Names {
         })
     }
 
-    fn key_of(&self, row: &Row) -> Option<RowKey> {
-        let values = self.axes.iter().map(|axis| axis.position(row));
-        Some(RowKey {
-            method: position(&self.methods, &row.method)?,
-            values: values.collect(),
-        })
-    }
-
     /// The key of a data set, if it has rows.
     pub(crate) fn dataset(&self, dataset: &Dataset) -> Option<DatasetIndex> {
         self.datasets.position(dataset).map(DatasetIndex)
@@ -179,10 +171,43 @@ impl AxisValues {
         let values = distinct(rows.iter().filter_map(|row| row.setting(&name)));
         AxisValues { name, values }
     }
+}
 
-    fn position(&self, row: &Row) -> Option<usize> {
-        position(&self.values, row.setting(&self.name)?)
+/// The positions of methods and axis values, to find the keys of many rows.
+struct Positions<'n> {
+    methods: BTreeMap<&'n str, usize>,
+    /// The name of each axis, and its values.
+    axes: Vec<(&'n str, BTreeMap<&'n str, usize>)>,
+}
+
+impl<'n> Positions<'n> {
+    fn of(names: &'n Names) -> Positions<'n> {
+        let axes = names.axes.iter();
+        Positions {
+            methods: positions(&names.methods),
+            axes: axes
+                .map(|axis| (axis.name.as_str(), positions(&axis.values)))
+                .collect(),
+        }
     }
+
+    fn key_of(&self, row: &Row) -> Option<RowKey> {
+        let values = self.axes.iter().map(|(axis, values)| {
+            let value = row.setting(axis)?;
+            values.get(value).copied()
+        });
+        Some(RowKey {
+            method: *self.methods.get(row.method.as_str())?,
+            values: values.collect(),
+        })
+    }
+}
+
+fn positions(texts: &[String]) -> BTreeMap<&str, usize> {
+    let texts = texts.iter().enumerate();
+    texts
+        .map(|(position, text)| (text.as_str(), position))
+        .collect()
 }
 
 /// The lines, and what is printed for their keys. Data sets, methods and axis values are in the
@@ -192,9 +217,10 @@ pub(crate) fn gather<'a>(
     metrics_of: &dyn Fn(&Dataset) -> Vec<Metric>,
 ) -> (Names, Vec<RowRuns<'a>>) {
     let names = Names::of(rows);
+    let positions = Positions::of(&names);
     let mut grouped: BTreeMap<(Panel, RowKey), Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        if let (Some(panel), Some(key)) = (names.panel_of(row), names.key_of(row)) {
+        if let (Some(panel), Some(key)) = (names.panel_of(row), positions.key_of(row)) {
             grouped.entry((panel, key)).or_default().push(row);
         }
     }
@@ -237,10 +263,6 @@ fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
         .filter(|text| seen.insert(*text))
         .map(str::to_owned)
         .collect()
-}
-
-fn position(texts: &[String], text: &str) -> Option<usize> {
-    texts.iter().position(|other| other == text)
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ mod number;
 mod page;
 mod pivot;
 mod provenance;
+mod repetition;
+mod results;
 mod row;
 mod significance;
 mod statistics;
@@ -71,11 +73,11 @@ pub use page::{
 };
 pub use provenance::{EverMeasured, Origin, Provenance, Tried, provenance};
 pub use published::{Published, PublishedError};
+pub use results::{Results, parquet_as_text};
 pub use row::{Caption, Row, RunState, Setting, Source, Together};
 pub use statistics::{Question, Statistics, statistics};
 pub use table::{Description, ReportError, Sort, table};
 pub use text::field as csv_field;
-pub use tidy::results;
 pub use title::Titles;
 pub use training::{Curve, Training, curves};
 

@@ -9,6 +9,7 @@ use crate::{
     gather::Names,
     key::{Panel, RowKey, Slice},
     number::percent,
+    repetition::Repetitions,
     significance::Significance,
     stats::Interval,
     summary::{Over, Summary},
@@ -73,16 +74,16 @@ pub(crate) enum Statement {
     Open {
         row: RowKey,
         against: RowKey,
-        /// Seeds that both have.
-        seeds: usize,
+        /// What both have.
+        have: Repetitions,
         /// None if the sweep does not say what difference matters.
         within: Option<f64>,
         settled: Settled,
     },
     /// The number of further rows that are open, too.
     OpenForMore { rows: usize },
-    /// No test is possible without at least this number of further seeds.
-    TooFew { seeds: usize, needed: usize },
+    /// No test is possible without at least this number of further repetitions.
+    TooFew { have: Repetitions, needed: usize },
     /// A trained row has a lower mean than a row without training.
     BelowUntrained {
         row: RowKey,
@@ -95,14 +96,14 @@ pub(crate) enum Statement {
 /// What would settle an open question, if the estimates are right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// About as many further seeds would show the difference.
+    /// About as many further repetitions would show the difference.
     Difference(usize),
-    /// About as many further seeds would show that the difference does not matter.
+    /// About as many further repetitions would show that the difference does not matter.
     Equality(usize),
     /// More than this number would.
-    TooMany(usize),
+    TooMany(Repetitions),
     /// None would.
-    Never,
+    Never(Repetitions),
 }
 
 /// The primary metric of a panel over the values of one axis.

@@ -16,6 +16,8 @@ pub struct Row {
     pub is_baseline: bool,
     /// The values of further axes.
     pub settings: Vec<Setting>,
+    /// Which repetition of its search selected its values, from 0, if the search is repeated.
+    pub repeat: Option<usize>,
     /// The seed of the run.
     pub seed: u64,
     /// The fold that it held out, if any.

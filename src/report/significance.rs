@@ -117,7 +117,7 @@ mod tests {
             vec![columns[number].0]
         };
         let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows).unwrap();
-        let comparisons = Comparisons::of(&measured, Against::Best, None).unwrap();
+        let comparisons = Comparisons::of(&measured, Against::Best, None);
         let found = significance(&measured, &comparisons);
         let columns = measured.columns().into_iter();
         columns

@@ -29,6 +29,9 @@ pub enum ReportError {
     /// The CSV text could not be written.
     #[error("failed to write the table as CSV")]
     Csv(#[from] ::csv::Error),
+    /// The Parquet file could not be written.
+    #[error("failed to write the results as Parquet")]
+    Parquet(#[from] ::parquet::errors::ParquetError),
     /// The JSON text could not be written.
     #[error("failed to write the table as JSON")]
     Json(#[from] serde_json::Error),
@@ -83,7 +86,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
         description.by_class,
         description.compare,
     )?;
-    let comparisons = Comparisons::of(&measured, Against::Best, description.equal_within)?;
+    let comparisons = Comparisons::of(&measured, Against::Best, description.equal_within);
     let significance = significance(&measured, &comparisons);
     let footnotes = footnotes::failures(&measured);
     let mut placed = Vec::with_capacity(measured.lines.len());

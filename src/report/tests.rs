@@ -45,6 +45,7 @@ pub(crate) fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Ro
         together: None,
         run,
         ensemble: None,
+        repeat: None,
         state,
     }
 }
@@ -486,7 +487,7 @@ fn statistics_compare_rows_by_key_whatever_they_are_called() {
         statistics
             .comparisons
             .iter()
-            .all(|c| c.comparison.seeds() == 3)
+            .all(|c| c.comparison.repetitions.count == 3)
     );
     // Named like `Triplet` with an embedding of 64, and ranked beside it.
     assert_eq!(statistics.rankings[0].methods.len(), NAMES.len() + 1);

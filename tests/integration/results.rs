@@ -135,6 +135,7 @@ fn a_reader_that_goes_away_changes_neither_the_files_nor_the_exit_code() {
         names,
         [
             "results.csv",
+            "results.parquet",
             "statistics.csv",
             "statistics.md",
             "table-benchmark.csv",
@@ -245,4 +246,44 @@ fn runs_of_different_machines_are_told_or_refused() {
     desk.sweep(&refused)
         .assert_code(1)
         .assert_says("Abacus: 4 runs; Slide rule: 2 runs");
+}
+
+#[test]
+fn a_repeated_search_is_one_row_whose_repetitions_are_searches() {
+    let search = "[search]\nstrategy = \"random\"\ntrials = 2\nrepeats = 3\n\n[data]";
+    let sweep = SMALL
+        .replace("[data]", &format!("folds = 2\n\n{search}"))
+        .replace("margin = 0.2", "margin = { uniform = [0, 1] }");
+    let desk = Desk::new(&sweep);
+    desk.run().assert_code(0);
+    let trials = desk.read("reports/small/search.csv");
+    assert_eq!(trials.lines().count(), 1 + 3 * 2, "{trials}");
+    assert_eq!(trials.matches(",true,").count(), 3, "{trials}");
+    // A method with two seeds on two folds, and three searches with two further seeds each.
+    assert_eq!(desk.in_runs("record.json").len(), 2 * 2 + 3 * 2 * 2);
+    let results = desk.read("reports/small/results.csv");
+    assert!(results.starts_with("dataset,folds,method,is_baseline,search,seed,fold,"));
+    for (search, seed) in [(1, 0), (2, 3), (3, 5)] {
+        let line = format!("Triplet,false,{search},{seed},1,");
+        assert!(results.contains(&line), "{line} in {results}");
+    }
+    let statistics = desk.read("reports/small/statistics.md");
+    assert!(
+        statistics.contains("| method | metric | search | seed | fold |"),
+        "{statistics}"
+    );
+    // Another repetition keeps those that are there.
+    fs::write(
+        desk.path("sweep.toml"),
+        sweep.replace("repeats = 3", "repeats = 4"),
+    )
+    .unwrap();
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("search 4");
+    desk.run().assert_code(0);
+    assert!(
+        desk.read("reports/small/search.csv")
+            .starts_with(trials.as_str())
+    );
 }

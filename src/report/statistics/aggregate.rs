@@ -50,7 +50,7 @@ pub(super) fn of(measured: &MeasuredRows<'_>) -> Vec<Aggregate> {
     all
 }
 
-/// The scores of each seed, by data set.
+/// The scores of each repetition, by data set.
 type OfRow = BTreeMap<DatasetIndex, Vec<f64>>;
 
 /// The scores of trained rows, for each way to combine folds.
@@ -60,7 +60,9 @@ fn by_row(measured: &MeasuredRows<'_>) -> BTreeMap<Option<Together>, BTreeMap<Ro
         let Some(metric) = runs.primary().filter(|_| !runs.is_baseline) else {
             continue;
         };
-        let scores: Vec<f64> = measured.records.means_of_seeds(CellIndex { line, metric });
+        let scores: Vec<f64> = measured
+            .records
+            .means_of_repetitions(CellIndex { line, metric });
         if !scores.is_empty() {
             let rows = ways.entry(runs.panel.together).or_default();
             let sets = rows.entry(runs.key.clone()).or_default();

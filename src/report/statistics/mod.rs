@@ -81,7 +81,7 @@ pub fn statistics(
     let compare = question.baseline.map_or(question.compare, |_| &all);
     let measured = MeasuredRows::of(rows, question.metrics, question.by_class, compare)?;
     let against = question.baseline.map_or(Against::Best, Against::Method);
-    let comparisons = Comparisons::of(&measured, against, question.equal_within)?;
+    let comparisons = Comparisons::of(&measured, against, question.equal_within);
     if comparisons.is_empty() {
         return Ok(None);
     }

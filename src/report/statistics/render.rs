@@ -39,6 +39,9 @@ const INTERVALS: &str = "The 95 % intervals of a mean differ by the question tha
                          resample the mean over the runs for each query 2000 times (BCa). Above: the difference of these \
                          networks from those of another method, on other classes.";
 
+const OF_SEARCHES: &str = "Search: by how much one more search differs beyond what the seeds that its values were trained with explain; \
+                           seed: one more of the same search.";
+
 const SOURCES: &str = "Standard deviations in percentage points: by how much one more seed (its folds averaged), one more fold \
                        or one more test class differs. A mean over many seeds and few classes is as uncertain as its classes.";
 
@@ -150,7 +153,7 @@ impl Statistics {
             escape(&self.names.row(&compared.reference)),
             compared.metric.heading(),
             or_none(difference.map(|estimate| signed(&estimate.interval(CONFIDENCE)))),
-            comparison.seeds().to_string(),
+            comparison.repetitions.count.to_string(),
             or_none(compared.p().map(|(p, _)| p_value(p))),
             or_none(compared.p().map(|(_, adjusted)| p_value(adjusted))),
             or_none(wilcoxon.map(|test| p_value(test.p))),
@@ -250,22 +253,33 @@ impl Statistics {
             return String::new();
         }
         let mut text = format!("\n## Sources of variance\n\n{SOURCES}\n");
+        let has_searches = self.sources.iter().any(|sources| sources.search.is_some());
+        if has_searches {
+            text.push_str(&format!("\n{OF_SEARCHES}\n"));
+        }
         for of_panel in self.sources.chunk_by(|a, b| a.panel == b.panel) {
             let panel = self.names.panel(of_panel[0].panel);
             text.push_str(&format!("\n### {}\n\n", escape(&panel)));
-            text.push_str(&row(["method", "metric", "seed", "fold", "class"].iter()));
-            text.push_str(&rule(2, 5));
+            let searches = of_panel.iter().any(|sources| sources.search.is_some());
+            let search = searches.then_some("search");
+            let kinds = ["method", "metric"].into_iter().chain(search);
+            let kinds: Vec<&str> = kinds.chain(["seed", "fold", "class"]).collect();
+            text.push_str(&row(kinds.iter()));
+            text.push_str(&rule(2, kinds.len()));
             for sources in of_panel {
                 let Sources {
-                    seed, fold, class, ..
+                    search,
+                    seed,
+                    fold,
+                    class,
+                    ..
                 } = sources;
-                let cells = [
+                let mut cells = vec![
                     escape(&self.names.row(&sources.row)),
                     sources.metric.heading(),
-                    or_none(seed.map(percent)),
-                    or_none(fold.map(percent)),
-                    or_none(class.map(percent)),
                 ];
+                cells.extend(searches.then(|| or_none(search.map(percent))));
+                cells.extend([seed, fold, class].map(|source| or_none(source.map(percent))));
                 text.push_str(&row(cells.iter()));
             }
         }
@@ -377,7 +391,7 @@ impl Statistics {
             field(&self.names.row(&compared.row)),
             field(&self.names.row(&compared.reference)),
             compared.metric.to_string(),
-            comparison.seeds().to_string(),
+            comparison.repetitions.count.to_string(),
             optional(interval.map(|interval| interval.mean)),
             optional(interval.map(|interval| interval.low)),
             optional(interval.map(|interval| interval.high)),

@@ -22,6 +22,7 @@ fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
         together: None,
         run,
         ensemble: None,
+        repeat: None,
         state: RunState::Finished(Evaluated {
             classes: 2,
             images: 4,
@@ -372,5 +373,33 @@ fn the_variance_of_a_row_has_its_sources_apart() {
     let sources = variance::of(&measured).remove(0);
     assert!((sources.seed.unwrap() - 0.02 / 2f64.sqrt()).abs() < 1e-12);
     assert!((sources.fold.unwrap() - 0.1 / 2f64.sqrt()).abs() < 1e-12);
-    assert_eq!(sources.class, None);
+    assert_eq!((sources.class, sources.search), (None, None));
+}
+
+#[test]
+fn repeated_searches_are_a_source_of_variance_and_the_repetitions_of_a_row() {
+    let searched = |method, number: usize, seed, value| Row {
+        repeat: Some(number),
+        run: format!("{:016x}", 16 * number as u64 + seed)
+            .parse()
+            .unwrap(),
+        ..row("A", method, seed, value)
+    };
+    // Searches 0.2 apart, the seeds of each 0.02 apart.
+    let mut rows = Vec::new();
+    for number in 0..2 {
+        for seed in 0..2 {
+            let value = 0.5 + 0.2 * number as f64 + 0.02 * seed as f64;
+            rows.push(searched("MS", number, 2 * number as u64 + seed, value));
+        }
+    }
+    let metrics = |_: &Dataset| vec![Metric::MapAtR];
+    let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows).unwrap();
+    let summary = measured.summaries.values().next().unwrap();
+    assert_eq!(summary.seeds, 2);
+    let sources = variance::of(&measured).remove(0);
+    let of_seed = 0.02 / 2f64.sqrt();
+    assert!((sources.seed.unwrap() - of_seed).abs() < 1e-12);
+    let of_search = (0.2f64.powi(2) / 2.0 - of_seed.powi(2) / 2.0).sqrt();
+    assert!((sources.search.unwrap() - of_search).abs() < 1e-12);
 }

@@ -1,4 +1,5 @@
-//! Sources of variance: by how much another seed, another fold or another class moves what was measured.
+//! Sources of variance: by how much another search, another seed, another fold or another
+//! class moves what was measured.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use schema::Metric;
 use crate::{
     key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
+    repetition::{ByCondition, Repetition},
     stats::{deviation, mean, two_way},
 };
 
@@ -17,7 +19,9 @@ pub(crate) struct Sources {
     pub(crate) panel: Panel,
     pub(crate) row: RowKey,
     pub(crate) metric: Metric,
-    /// Of one seed, its folds averaged.
+    /// Of one search, beyond what its seeds explain; none if searches are not repeated.
+    pub(crate) search: Option<f64>,
+    /// Of one seed, its folds averaged; of the same search if there are several.
     pub(crate) seed: Option<f64>,
     /// Of one fold, beyond what the seed explains.
     pub(crate) fold: Option<f64>,
@@ -33,16 +37,21 @@ pub(super) fn of(measured: &MeasuredRows<'_>) -> Vec<Sources> {
             continue;
         };
         let cell = CellIndex { line, metric };
-        let seeds = by_seed(measured, cell);
+        let Some(values) = measured.records.of_cell(cell) else {
+            continue;
+        };
+        let searches = by_search(values);
+        let seeds: Vec<Vec<f64>> = searches.iter().flatten().cloned().collect();
         let sources = Sources {
             panel: runs.panel,
             row: runs.key.clone(),
             metric: measured.metric(cell),
-            seed: of_seed(&seeds),
+            search: of_search(&searches),
+            seed: of_seed(&searches),
             fold: of_fold(&seeds),
             class: of_class(measured, cell),
         };
-        if [sources.seed, sources.fold, sources.class]
+        if [sources.search, sources.seed, sources.fold, sources.class]
             .iter()
             .any(Option::is_some)
         {
@@ -52,18 +61,47 @@ pub(super) fn of(measured: &MeasuredRows<'_>) -> Vec<Sources> {
     all
 }
 
-/// The values of each seed, by fold.
-fn by_seed(measured: &MeasuredRows<'_>, cell: CellIndex) -> Vec<Vec<f64>> {
-    let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for (seed, value) in measured.records.of_cell(cell) {
-        seeds.entry(seed).or_default().push(value);
+/// The values of each search, by seed and fold; a single group if searches are not repeated.
+fn by_search(values: &ByCondition<f64>) -> Vec<Vec<Vec<f64>>> {
+    let mut searches: BTreeMap<Option<Repetition>, BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
+    for (condition, value) in values {
+        let search = Some(condition.repetition).filter(|repetition| repetition.is_search());
+        let seeds = searches.entry(search).or_default();
+        seeds.entry(condition.seed).or_default().push(*value);
     }
-    seeds.into_values().collect()
+    let of_seeds = |seeds: BTreeMap<u64, Vec<f64>>| seeds.into_values().collect();
+    searches.into_values().map(of_seeds).collect()
 }
 
-fn of_seed(seeds: &[Vec<f64>]) -> Option<f64> {
-    let means: Vec<f64> = seeds.iter().filter_map(|folds| mean(folds)).collect();
-    deviation(&means)
+/// The deviation of seeds of the same search: the root of the mean variance.
+fn of_seed(searches: &[Vec<Vec<f64>>]) -> Option<f64> {
+    let variances: Vec<f64> = searches
+        .iter()
+        .filter_map(|seeds| deviation(&means(seeds)))
+        .map(|deviation| deviation.powi(2))
+        .collect();
+    mean(&variances).map(f64::sqrt)
+}
+
+/// The deviation of searches beyond that of their seeds: the variance component of a one-way design with
+/// random effects, in which seeds are nested in searches. None for fewer than two searches.
+fn of_search(searches: &[Vec<Vec<f64>>]) -> Option<f64> {
+    let of_searches: Vec<f64> = searches
+        .iter()
+        .filter_map(|seeds| mean(&means(seeds)))
+        .collect();
+    let all = deviation(&of_searches)?.powi(2);
+    let shares: Vec<f64> = searches
+        .iter()
+        .map(|seeds| 1.0 / seeds.len() as f64)
+        .collect();
+    let explained = of_seed(searches).map_or(0.0, |seed| seed.powi(2)) * mean(&shares)?;
+    Some((all - explained).max(0.0).sqrt())
+}
+
+/// The mean of each seed.
+fn means(seeds: &[Vec<f64>]) -> Vec<f64> {
+    seeds.iter().filter_map(|folds| mean(folds)).collect()
 }
 
 /// None if seeds differ in their number of folds.

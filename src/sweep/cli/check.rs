@@ -171,20 +171,32 @@ pub(super) fn arithmetic(sweep: &Sweep) -> String {
             sweep.axes.join(" x ")
         );
     }
-    let total = lines * sweep.seeds.len() * sweep.folds.len();
+    let of_line = sweep.seeds.len() * sweep.folds.len();
+    let further = further_searches(sweep) * of_line;
+    let added = match further {
+        0 => String::new(),
+        _ => format!(" + {further} of repeated searches"),
+    };
     format!(
-        "{} = {}{}",
+        "{}{added} = {}{}",
         factors.join(" x "),
-        counted(total, "result"),
+        counted(lines * of_line + further, "result"),
         tuning(sweep)
     )
+}
+
+/// The number of searches that repeat another.
+fn further_searches(sweep: &Sweep) -> usize {
+    let methods = sweep.points.iter().flat_map(|point| &point.methods);
+    methods.map(|method| method.repeats().count() - 1).sum()
 }
 
 /// How many trainings the searches take at most: `; 3 searches, 4 trials x 2 folds each = 24 tuning runs`.
 fn tuning(sweep: &Sweep) -> String {
     let methods = sweep.points.iter().flat_map(|point| &point.methods);
-    let trials: Vec<usize> = methods
-        .filter_map(|method| Some(method.search.as_deref()?.trials()))
+    let searched = methods.filter_map(|method| Some((method, method.search.as_deref()?)));
+    let trials: Vec<usize> = searched
+        .flat_map(|(method, search)| method.repeats().map(|_| search.trials()))
         .collect();
     let Some((fewest, most)) = trials.iter().min().zip(trials.iter().max()) else {
         return String::new();
@@ -240,6 +252,21 @@ baseline = "pixels"
         fs::write(&file, text).unwrap();
         let sweep = Sweep::read(&file, &[]).unwrap();
         of_this_machine(sweep, &folder.path().join("results"))
+    }
+
+    #[test]
+    fn the_runs_of_repeated_searches_are_counted() {
+        let search = "folds = 2\n[search]\nstrategy = \"random\"\ntrials = 4\nrepeats = 3\n[data]";
+        let text = SMALL.replace("[data]", search);
+        let text = text.replace("margin = 0.05", "margin = { uniform = [0, 1] }");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("small.toml");
+        fs::write(&file, text).unwrap();
+        assert_eq!(
+            arithmetic(&Sweep::read(&file, &[]).unwrap()),
+            "2 methods x 1 seed x 2 folds + 4 of repeated searches = 8 results; \
+             3 searches of 4 trials x 2 folds = 24 tuning runs"
+        );
     }
 
     #[test]

@@ -291,17 +291,21 @@ fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec
 /// In what the searches for the same rows differ, ranges included.
 fn searches(before: &Opened, after: &Opened) -> Vec<SearchChange> {
     let counterparts = Counterparts::of(&before.plan, &after.plan);
-    let mut old: BTreeMap<RowId, Value> = BTreeMap::new();
+    let mut old: BTreeMap<(RowId, usize), Value> = BTreeMap::new();
     for study in &before.plan.studies {
         let member = &before.plan.members[study.members.start];
         if let Some(row) = counterparts.row(member) {
-            old.insert(row, described(study, &before.sweep));
+            old.insert(
+                (row, study.repeat.unwrap_or(0)),
+                described(study, &before.sweep),
+            );
         }
     }
     let mut found: BTreeMap<(String, String), SearchChange> = BTreeMap::new();
     for study in &after.plan.studies {
         let row = after.plan.members[study.members.start].row();
-        let Some(then) = old.get(&row) else { continue };
+        let key = (row, study.repeat.unwrap_or(0));
+        let Some(then) = old.get(&key) else { continue };
         let now = described(study, &after.sweep);
         for Difference {
             key, left, right, ..
@@ -328,7 +332,7 @@ fn described(study: &Study, sweep: &Sweep) -> Value {
     let training = &sweep.points[study.point].training;
     let (mut described, training) = as_written(method, training);
     described["training"] = training;
-    described["search"] = json!(study.search(sweep).settings());
+    described["search"] = json!(study.search().settings());
     described
 }
 

@@ -21,8 +21,8 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use report::{
-    Caption, ClassScores, Description, Format, Page, Provenance, Question, Row, Statistics, Table,
-    Training,
+    Caption, ClassScores, Description, Format, Page, Provenance, Question, Results, Row,
+    Statistics, Table, Training,
 };
 use schema::Dataset;
 use serde::Serialize;
@@ -217,8 +217,8 @@ pub(super) struct Tables {
     formats: BTreeSet<Format>,
     tables: Vec<Table>,
     files: Vec<(PathBuf, String)>,
-    /// The event files of TensorBoard.
-    events: Vec<(PathBuf, Vec<u8>)>,
+    /// Files that are no text.
+    binary: Vec<(PathBuf, Vec<u8>)>,
     /// Those of the files that do not follow from the results alone, but also tell when and how they were computed.
     history: BTreeSet<PathBuf>,
     /// What the files that are there show and the new ones would not, and why.
@@ -260,9 +260,13 @@ impl Tables {
     }
 
     fn add_results(&mut self, rows: &[Row], folder: &Path) -> Result<(), Exit> {
-        let path = folder.join("results.csv");
-        self.told.push(format!("every result: {}", path.display()));
-        self.add_file(path, report::results(rows).map_err(Exit::stuck)?);
+        let results = Results::of(rows);
+        let both = folder.join("results.{csv,parquet}");
+        self.told.push(format!("every result: {}", both.display()));
+        let csv = results.csv().map_err(Exit::stuck)?;
+        self.add_file(folder.join("results.csv"), csv);
+        let parquet = results.parquet().map_err(Exit::stuck)?;
+        self.binary.push((folder.join("results.parquet"), parquet));
         Ok(())
     }
 
@@ -278,7 +282,10 @@ impl Tables {
                 .push(format!("tensorboard --logdir {}", folder.display()));
             let events = trainings.iter();
             let files = events.map(|one| (folder.join(one.event_path()), one.event_file()));
-            self.events.extend(files);
+            let files: Vec<_> = files.collect();
+            self.history
+                .extend(files.iter().map(|(path, _)| path.clone()));
+            self.binary.extend(files);
         }
         Ok(())
     }
@@ -340,7 +347,7 @@ impl Tables {
         for (path, text) in &self.files {
             durable::write(path, text.as_bytes())?;
         }
-        for (path, bytes) in &self.events {
+        for (path, bytes) in &self.binary {
             durable::write(path, bytes)?;
         }
         Ok(())
@@ -362,11 +369,11 @@ impl Tables {
     fn print_json(&self, sweep: &str) -> Result<(), Exit> {
         let tables: Vec<_> = self.tables.iter().map(Table::object).collect();
         let files = self.files.iter().map(|(path, _)| path.as_path());
-        let events = self.events.iter().map(|(path, _)| path.as_path());
+        let binary = self.binary.iter().map(|(path, _)| path.as_path());
         show_json(&ReportJson {
             version: VERSION,
             sweep,
-            files: files.chain(events).collect(),
+            files: files.chain(binary).collect(),
             tables: &tables,
         })
     }

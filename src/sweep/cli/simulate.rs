@@ -93,7 +93,7 @@ impl Simulate {
         let measured = measured(&costs, &opened.plan, &freshness);
         let mut agenda = Agenda::new(costs, layout.device());
         let mut jobs = agenda.extend(&opened.plan, &freshness);
-        jobs.extend(agenda.foresee(&opened.plan, &opened.sweep));
+        jobs.extend(agenda.foresee(&opened.plan));
         let world = Expected {
             loads: self.loads(&jobs, &agenda, &opened.plan, &learned),
         };

@@ -19,15 +19,16 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
     let Some(first) = studies.first() else {
         return Vec::new();
     };
-    let settings = first.search(sweep).settings();
+    let settings = first.search().settings();
     let select = sweep.points[first.point].training.selecting();
     let how = format!(
-        "Searched: {} over {} per search, each on {} folds{}, by mean validation {}; trials have a seed of their own.",
+        "Searched: {} over {} per search, each on {} folds{}, by mean validation {}; trials have a seed of their own{}.",
         settings.strategy.name(),
         counted(settings.trials, "trial"),
         sweep.folds.len(),
         settings.prune.map_or("", Prune::in_words),
         select.heading(),
+        repeated(settings.repeats),
     );
     let mut facts = vec![how];
     for study in studies {
@@ -36,6 +37,16 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
         facts.extend(warnings(study, opened));
     }
     facts
+}
+
+/// `; each search is done 3 times, ..`; empty for a single time.
+fn repeated(repeats: usize) -> String {
+    match repeats {
+        1 => String::new(),
+        _ => format!(
+            "; each search is done {repeats} times: with all its seeds, it is one repetition in intervals and tests"
+        ),
+    }
 }
 
 /// `Triplet on Omniglot: loss.triplet.margin 0.1; trial 3 of 4, validation 45.21 ± 1.30 (standard error); 1 trial failed`
@@ -101,7 +112,7 @@ fn ended_as(study: &Study, how: &str, is: impl Fn(TrialOutcome) -> bool) -> Stri
 
 /// `Triplet on Omniglot: importance for being among the best 5 of 50 trials (PED-ANOVA): margin 83 %, lr 17 %.`
 fn importance(study: &Study, opened: &Opened) -> Option<String> {
-    let importances = study.importance(&opened.sweep)?;
+    let importances = study.importance()?;
     let trials = study.finished().len();
     let shares: Vec<String> = importances
         .iter()
@@ -129,11 +140,7 @@ fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
             short(&at.bound)
         )
     };
-    study
-        .at_bounds(&opened.sweep)
-        .into_iter()
-        .map(warning)
-        .collect()
+    study.at_bounds().into_iter().map(warning).collect()
 }
 
 fn short(value: &Value) -> String {
@@ -153,6 +160,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
         "dataset",
         "method",
         "settings",
+        "search",
         "trial",
         "outcome",
         "mean",
@@ -168,7 +176,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
     for study in &opened.plan.studies {
         let member = &opened.plan.members[study.members.start];
         let mut best: Option<f64> = None;
-        let importances = study.importance(&opened.sweep).unwrap_or_default();
+        let importances = study.importance().unwrap_or_default();
         for (number, trial) in study.trials.iter().enumerate() {
             let (outcome, mean, sem) = match trial.outcome {
                 TrialOutcome::Finished { mean, sem } => ("finished", Some(mean), sem),
@@ -193,6 +201,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
                     csv_field(opened.plan.title_of(member)),
                     csv_field(&member.method),
                     csv_field(&settings(member)),
+                    (study.repeat.unwrap_or(0) + 1).to_string(),
                     (number + 1).to_string(),
                     outcome.to_owned(),
                     number_or_nothing(mean),

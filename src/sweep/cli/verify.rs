@@ -147,8 +147,12 @@ fn verdict(
         distance,
     }) = embedded
     {
+        let distance = match distance {
+            0.0 => "equal to the kept embeddings".to_owned(),
+            _ => format!("at most {distance:.1e} from the kept embeddings, of length 1 both"),
+        };
         tell(&format!(
-            "embedded again: {} by {}, at most {distance:.1e} from the kept embeddings (of length 1)",
+            "embedded again: {} by {}, {distance}",
             counted(images as usize, "image"),
             counted(networks as usize, "network"),
         ));

@@ -167,6 +167,19 @@ pub struct Method {
     pub search: Option<Arc<Search>>,
 }
 
+impl Method {
+    /// The repetitions of its search, counted from 0; a single one without a number if there is no other.
+    pub fn repeats(&self) -> impl Iterator<Item = Option<usize>> + use<> {
+        let count = self.count_of_repeats();
+        (0..count).map(move |repeat| (count > 1).then_some(repeat))
+    }
+
+    fn count_of_repeats(&self) -> usize {
+        let search = self.search.as_ref();
+        search.map_or(1, |search| search.settings().repeats)
+    }
+}
+
 impl Sweep {
     /// Reads and checks the file at `path`, with `overrides` (`key=value`, as after `--set`) put in first.
     ///
@@ -266,7 +279,10 @@ const MOST_RUNS: usize = 1_000_000;
 
 /// Refuses more runs than a sweep may have, before any of them is planned.
 fn refuse_many(points: &[Point], file: &SweepFile, folds: usize) -> Result<(), Fault> {
-    let rows: usize = points.iter().map(|point| point.methods.len()).sum();
+    let methods = points.iter().flat_map(|point| &point.methods);
+    let rows = methods.fold(0, |rows: usize, method| {
+        rows.saturating_add(method.count_of_repeats())
+    });
     let seeds = file.sweep.seeds.0.len();
     let runs = rows.saturating_mul(seeds).saturating_mul(folds);
     if runs <= MOST_RUNS {

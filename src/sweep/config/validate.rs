@@ -165,13 +165,7 @@ fn sweep(file: &SweepFile) -> Checked {
         "sweep.seeds",
         "a seed is listed twice: equal seeds give equal runs",
     )?;
-    require(
-        file.search.is_none() || seeds.iter().all(|&seed| seed < FIRST_SEED_OF_TRIALS),
-        "sweep.seeds",
-        format!(
-            "with a search, seeds are below {FIRST_SEED_OF_TRIALS}: trials have those from there on"
-        ),
-    )?;
+    seeds_below_trials(file)?;
     match (file.sweep.folds, file.data.half.classes) {
         (Some(Folds { of: 0 | 1, .. }), _) => fault(
             "sweep.folds",
@@ -190,6 +184,29 @@ fn sweep(file: &SweepFile) -> Checked {
         ),
         _ => Ok(()),
     }
+}
+
+/// Each repetition of a search has the next seeds.
+fn seeds_below_trials(file: &SweepFile) -> Checked {
+    let Some(search) = &file.search else {
+        return Ok(());
+    };
+    let seeds = &file.sweep.seeds.0;
+    let of_one = seeds.iter().max().map_or(0, |seed| seed.saturating_add(1));
+    require(
+        of_one <= FIRST_SEED_OF_TRIALS,
+        "sweep.seeds",
+        format!(
+            "with a search, seeds are below {FIRST_SEED_OF_TRIALS}: trials have those from there on"
+        ),
+    )?;
+    require(
+        of_one.saturating_mul(search.repeats as u64) <= FIRST_SEED_OF_TRIALS,
+        "search.repeats",
+        format!(
+            "each repetition of a search takes {of_one} further seeds, and all are below {FIRST_SEED_OF_TRIALS}"
+        ),
+    )
 }
 
 fn data(file: &SweepFile) -> Checked {

@@ -6,13 +6,18 @@ use schema::{
 };
 
 use super::Member;
-use crate::config::{Baseline, LabelMaps, Method, MethodTable, Point, Sweep, TrainingTable};
+use crate::{
+    config::{Baseline, LabelMaps, Method, MethodTable, Point, Sweep, TrainingTable},
+    search::Search,
+};
 
 /// Everything that the runs of one row of the table have in common.
 pub(super) struct Cell<'a> {
     pub(super) sweep: &'a Sweep,
     pub(super) point: &'a Point,
     pub(super) method: &'a Method,
+    /// Which repetition of its search, from 0, if it is repeated.
+    pub(super) repeat: Option<usize>,
     pub(super) data: &'a Fingerprint,
     /// Those from which the backbone starts.
     pub(super) weights: Option<&'a Weights>,
@@ -20,6 +25,20 @@ pub(super) struct Cell<'a> {
 }
 
 impl Cell<'_> {
+    /// The search of its values, if any are searched.
+    pub(super) fn search(&self) -> Option<Search> {
+        let search = self.method.search.as_deref()?;
+        Some(search.repetition(self.repeat.unwrap_or(0)))
+    }
+
+    /// The seeds of its runs: no two repetitions of a search have one in common.
+    fn seeds(&self) -> Vec<u64> {
+        let seeds = &self.sweep.seeds;
+        let beyond = seeds.iter().max().map_or(0, |highest| highest + 1);
+        let shift = self.repeat.unwrap_or(0) as u64 * beyond;
+        seeds.iter().map(|seed| seed + shift).collect()
+    }
+
     /// All repetitions with this training of this method, by seed and fold.
     pub(super) fn members(
         &self,
@@ -27,7 +46,8 @@ impl Cell<'_> {
         training: &TrainingTable,
     ) -> Vec<(Member, Box<Identity>)> {
         let sweep = self.sweep;
-        let mut seeds = sweep.seeds.clone();
+        let named = self.seeds();
+        let mut seeds = named.clone();
         if !is_drawn(method, self.weights) {
             seeds.fill(0);
         }
@@ -42,7 +62,7 @@ impl Cell<'_> {
             }
         }
         let mut members = Vec::with_capacity(seeds.len() * parts.len());
-        for (position, &seed) in sweep.seeds.iter().enumerate() {
+        for (position, &seed) in named.iter().enumerate() {
             for (fold, map, runs, identity) in &parts {
                 let mut identity = Box::new(identity.clone());
                 identity.recipe.seed = seeds[position];
@@ -59,7 +79,7 @@ impl Cell<'_> {
     /// The same while a study has not selected anything: the ids of runs are not final.
     pub(super) fn undecided(&self, study: StudyId) -> Vec<Member> {
         let mut members = Vec::new();
-        for &seed in &self.sweep.seeds {
+        for seed in self.seeds() {
             for (position, &fold) in self.sweep.folds.iter().enumerate() {
                 let run = RunId::undecided(study, seed, position);
                 members.push(self.member(seed, fold, run));
@@ -104,6 +124,7 @@ impl Cell<'_> {
             method: self.method.table.name.clone(),
             dataset: self.point.dataset.clone(),
             settings: [&self.point.settings[..], &self.method.settings].concat(),
+            repeat: self.repeat,
             seed,
             fold,
             map: None,

@@ -100,6 +100,8 @@ pub struct Member {
     pub dataset: Dataset,
     /// The values of further axes.
     pub settings: Vec<Setting>,
+    /// Which repetition of its search selected its values, from 0, if the search is repeated.
+    pub repeat: Option<usize>,
     /// The seed.
     pub seed: u64,
     /// The held-out fold.
@@ -322,10 +324,11 @@ impl Plan {
     }
 }
 
-/// A row of the sweep, by the positions of its point and its method.
+/// A row of the sweep, by the positions of its point and its method; one for each repetition of its search.
 struct SweepRow {
     point: usize,
     method: usize,
+    repeat: Option<usize>,
     inputs: InputIndex,
 }
 
@@ -340,11 +343,10 @@ impl SweepRow {
         let data = &inputs.data[self.inputs.data].planned.fingerprint;
         let weights = inputs.weights[self.inputs.weights].weights.as_ref();
         let cell = self.cell(sweep, data, weights, numerics);
-        if cell.method.search.is_none() {
-            return Expanded::Fixed(cell.members(&cell.method.table, &cell.point.training));
+        match Study::new(&cell, inputs.of_runs(self.inputs)) {
+            Some(study) => Expanded::Searched(cell.undecided(study.id), study),
+            None => Expanded::Fixed(cell.members(&cell.method.table, &cell.point.training)),
         }
-        let study = Study::new(&cell, inputs.of_runs(self.inputs));
-        Expanded::Searched(cell.undecided(study.id), study)
     }
 
     fn cell<'c>(
@@ -359,6 +361,7 @@ impl SweepRow {
             sweep,
             point,
             method: &point.methods[self.method],
+            repeat: self.repeat,
             data,
             weights,
             numerics,
@@ -450,12 +453,14 @@ impl Inputs {
         let mut rows = Vec::new();
         for (point, settings) in sweep.points.iter().enumerate() {
             let inputs = self.of(settings, sweep, ledger)?;
-            let methods = 0..settings.methods.len();
-            rows.extend(methods.map(|method| SweepRow {
-                point,
-                method,
-                inputs,
-            }));
+            for (method, of) in settings.methods.iter().enumerate() {
+                rows.extend(of.repeats().map(|repeat| SweepRow {
+                    point,
+                    method,
+                    repeat,
+                    inputs,
+                }));
+            }
         }
         Ok(rows)
     }

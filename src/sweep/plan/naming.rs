@@ -16,6 +16,8 @@ struct Repetition<'p> {
     dataset: Option<&'p str>,
     method: &'p str,
     settings: &'p [Setting],
+    /// The repetition of its search, from 0.
+    repeat: Option<usize>,
     number: Number,
     fold: Option<Fold>,
     map: Option<u32>,
@@ -36,6 +38,9 @@ impl fmt::Display for Repetition<'_> {
         write!(f, "{}", one_line(self.method))?;
         for setting in self.settings {
             write!(f, ", {}", one_line(&setting.to_string()))?;
+        }
+        if let Some(repeat) = self.repeat {
+            write!(f, ", search {}", repeat + 1)?;
         }
         match self.number {
             Number::Seed(seed) => write!(f, ", seed {seed}")?,
@@ -104,9 +109,14 @@ impl Plan {
         format!("{} {name}", job.verb())
     }
 
-    /// Names the row that a study searches for: `Triplet on Omniglot, model.embedding = 64`.
+    /// Names the row that a study searches for: `Triplet on Omniglot, model.embedding = 64`; and which of several
+    /// repetitions of the search it is: `Triplet, search 2`.
     pub fn name_of_study(&self, study: &Study) -> String {
-        self.name_of_row(&self.members[study.members.start])
+        let row = self.name_of_row(&self.members[study.members.start]);
+        match study.repeat {
+            Some(repeat) => format!("{row}, search {}", repeat + 1),
+            None => row,
+        }
     }
 
     /// Names the row of a member: `Triplet on Omniglot, model.embedding = 64`.
@@ -150,6 +160,7 @@ impl Plan {
             dataset: self.dataset_in_names(member),
             method: &member.method,
             settings: &member.settings,
+            repeat: member.repeat,
             number,
             fold,
             map: None,

@@ -36,18 +36,19 @@ pub struct Study {
     pub point: usize,
     /// The position of its method in the point.
     pub method: usize,
+    /// The number of its repetition, from 0, if the search is repeated.
+    pub repeat: Option<usize>,
     /// The members of the plan that repeat the selected trial.
     pub members: Range<usize>,
     /// The number of trials.
     pub budget: usize,
-    /// The trials that may run at the same time.
-    abreast: usize,
     /// Its trials so far.
     pub trials: Vec<Trial>,
     /// The number of points on disk.
     pub kept: usize,
     /// Its state.
     pub state: StudyState,
+    search: Search,
     inputs: RunInputs,
 }
 
@@ -87,24 +88,23 @@ enum OfRun {
 }
 
 impl Study {
-    pub(super) fn new(cell: &Cell<'_>, inputs: RunInputs) -> Study {
-        let id = Study::id_of(cell);
-        let search = cell.method.search.as_deref();
-        let budget = search.map_or(0, Search::trials);
-        let abreast = search.map_or(1, |search| search.settings().parallelism);
+    /// The study of a cell, if anything is searched.
+    pub(super) fn new(cell: &Cell<'_>, inputs: RunInputs) -> Option<Study> {
+        let search = cell.search()?;
         let (members, trials, state) = (0..0, Vec::new(), StudyState::Open);
-        Study {
-            id,
+        Some(Study {
+            id: Study::id_of(cell),
             point: 0,
             method: 0,
+            repeat: cell.repeat,
             members,
-            budget,
-            abreast,
+            budget: search.trials(),
             trials,
             kept: 0,
             state,
+            search,
             inputs,
-        }
+        })
     }
 
     /// The id of the search for the row of a cell.
@@ -122,10 +122,9 @@ impl Study {
         }
     }
 
-    /// The search itself.
-    pub fn search<'s>(&self, sweep: &'s Sweep) -> &'s Search {
-        let search = self.method(sweep).search.as_deref();
-        search.expect("there is a study only where something is searched")
+    /// The search itself, with the seed of this repetition.
+    pub fn search(&self) -> &Search {
+        &self.search
     }
 
     /// The method that is searched.
@@ -151,7 +150,7 @@ impl Study {
     pub fn rounds_ahead(&self) -> usize {
         self.budget
             .saturating_sub(self.trials.len())
-            .div_ceil(self.abreast)
+            .div_ceil(self.search.settings().parallelism)
     }
 
     fn has(&self, run: RunId) -> bool {
@@ -169,13 +168,13 @@ impl Study {
     }
 
     /// How much each searched value matters for being among the best trials, if the trials tell.
-    pub fn importance(&self, sweep: &Sweep) -> Option<Vec<Importance>> {
-        importance(self.search(sweep).space(), &self.finished())
+    pub fn importance(&self) -> Option<Vec<Importance>> {
+        importance(self.search.space(), &self.finished())
     }
 
     /// The selected values so close to a bound that better ones may be beyond it.
-    pub fn at_bounds(&self, sweep: &Sweep) -> Vec<AtBound> {
-        let space = self.search(sweep).space();
+    pub fn at_bounds(&self) -> Vec<AtBound> {
+        let space = self.search.space();
         self.selected()
             .map(|trial| space.at_bounds(&trial.point, NEAR))
             .unwrap_or_default()
@@ -219,7 +218,7 @@ impl Study {
     }
 
     /// The first trial that has ended its folds so far and can be decided on, with the decision.
-    fn decision(&self, search: &Search) -> Option<(usize, Decision)> {
+    fn decision(&self) -> Option<(usize, Decision)> {
         let is_due = |trial: &Trial| {
             let is_open = trial.outcome == TrialOutcome::Pending && !trial.ahead.is_empty();
             is_open && trial.scores().is_some()
@@ -228,7 +227,7 @@ impl Study {
         let history = self.history();
         let scores = self.trials.iter().map(|trial| trial.folds.iter().flatten());
         let scores: Vec<Vec<f64>> = scores.map(|folds| folds.copied().collect()).collect();
-        let decision = search.decide(&history, &scores, due)?;
+        let decision = self.search.decide(&history, &scores, due)?;
         Some((due, decision))
     }
 
@@ -248,13 +247,13 @@ impl Study {
     }
 
     /// Returns the point of the next trial, if it is known; otherwise updates the state.
-    fn next(&mut self, search: &Search, kept: &[TrialPoint]) -> Option<TrialPoint> {
+    fn next(&mut self, kept: &[TrialPoint]) -> Option<TrialPoint> {
         let number = self.trials.len();
-        if let Some(point) = kept.get(number).filter(|_| number < search.trials()) {
+        if let Some(point) = kept.get(number).filter(|_| number < self.budget) {
             return Some(point.clone());
         }
         let history = self.history();
-        match search.suggest(&history, number) {
+        match self.search.suggest(&history, number) {
             Suggestion::Try(point) => return Some(point),
             Suggestion::Wait { .. } => {}
             Suggestion::Exhausted
@@ -323,9 +322,9 @@ fn finished(folds: &[f64]) -> TrialOutcome {
 /// What all trials of a study have in common. Studies belong to a sweep, so that one search does not spend
 /// the budget of another.
 fn description(cell: &Cell<'_>) -> String {
-    let search = cell.method.search.as_deref();
+    let search = cell.search();
     let names: Vec<&str> = search
-        .into_iter()
+        .iter()
         .flat_map(|search| search.space().names())
         .collect();
     let dimensions = names.iter().copied();
@@ -334,7 +333,8 @@ fn description(cell: &Cell<'_>) -> String {
     let written: Vec<String> = names.iter().copied().map(in_old_spelling).collect();
     let mut described = json!({
         "sweep": cell.sweep.name, "method": method, "training": training, "searched": written, "folds": cell.sweep.folds,
-        "seed": search.map(|search| search.settings().seed), "strategy": search.map(|search| search.settings().strategy),
+        "seed": search.as_ref().map(|search| search.settings().seed),
+        "strategy": search.as_ref().map(|search| search.settings().strategy),
         "dataset": point.dataset, "images": point.images, "transform": point.transform, "model": point.model,
         "weights": cell.weights, "data": cell.data, "numerics": cell.numerics,
     });
@@ -405,14 +405,13 @@ impl Plan {
         ledger: &Ledger,
         new: &mut Vec<RunId>,
     ) -> Result<(), LedgerError> {
-        let search = study.search(sweep);
         let kept = ledger.points_of(study.id)?;
         study.kept = kept.len();
         study.learn(sweep, ledger)?;
         loop {
-            if let Some((trial, decision)) = study.decision(search) {
+            if let Some((trial, decision)) = study.decision() {
                 self.carry_out(study, trial, decision, new);
-            } else if let Some(point) = study.next(search, &kept) {
+            } else if let Some(point) = study.next(&kept) {
                 let trial = self.trial(study, point, sweep, new);
                 study.trials.push(trial);
             } else {
@@ -433,7 +432,7 @@ impl Plan {
         sweep: &Sweep,
         new: &mut Vec<RunId>,
     ) -> Trial {
-        let seed = FIRST_SEED_OF_TRIALS + study.search(sweep).settings().seed;
+        let seed = FIRST_SEED_OF_TRIALS + study.search.settings().seed;
         let mut identities: VecDeque<Identity> = match tables(study, &point, sweep) {
             Ok((method, training)) => self
                 .with_cell(study, sweep, |cell| cell.trial(&method, &training, seed))
@@ -446,7 +445,7 @@ impl Plan {
         } else {
             TrialOutcome::Pending
         };
-        let is_pruned = study.search(sweep).settings().prune.is_some();
+        let is_pruned = study.search.settings().prune.is_some();
         let at_once = if is_pruned { 1 } else { identities.len() };
         let ahead = identities.split_off(at_once.min(identities.len()));
         let runs: Vec<RunId> = identities
@@ -528,6 +527,7 @@ impl Plan {
             sweep,
             point,
             method: study.method(sweep),
+            repeat: study.repeat,
             data: &self.data[&study.inputs.data].fingerprint,
             weights: study.inputs.weights.as_ref(),
             numerics: self.numerics,
@@ -540,7 +540,7 @@ fn tables(
     point: &TrialPoint,
     sweep: &Sweep,
 ) -> Result<(MethodTable, TrainingTable), serde_json::Error> {
-    let dimensions = study.search(sweep).space().names();
+    let dimensions = study.search.space().names();
     at_point(
         &study.method(sweep).table,
         &sweep.points[study.point].training,

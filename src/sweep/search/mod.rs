@@ -97,10 +97,19 @@ pub struct Settings {
     /// When a trial ends before its last fold. Absent: never. Then all folds of a trial may run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<Prune>,
+    /// Number of times that the whole search is repeated, each with the next seed, its own trials and new
+    /// seeds for what it selects.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(extend("default" = 1))]
+    pub repeats: usize,
 }
 
 fn one() -> usize {
     1
+}
+
+fn is_one(repeats: &usize) -> bool {
+    *repeats == 1
 }
 
 impl Settings {
@@ -246,6 +255,9 @@ impl Search {
         if settings.parallelism == 0 {
             return Err(SearchError::Zero("parallelism"));
         }
+        if settings.repeats == 0 {
+            return Err(SearchError::Zero("repeats"));
+        }
         if settings.strategy == Strategy::Grid
             && let Some(dimension) = space.first_continuous()
         {
@@ -258,6 +270,13 @@ impl Search {
             return Err(SearchError::ManyTrials);
         }
         Ok(Search { space, settings })
+    }
+
+    /// Returns a repetition of the search, counted from 0: the search with another seed.
+    pub fn repetition(&self, number: usize) -> Search {
+        let mut search = self.clone();
+        search.settings.seed = search.settings.seed.wrapping_add(number as u64);
+        search
     }
 
     /// Returns the space.

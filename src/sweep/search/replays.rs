@@ -31,6 +31,7 @@ fn search(seed: u64, prune: Option<Prune>) -> Search {
         parallelism: 1,
         startup: None,
         prune,
+        repeats: 1,
     };
     Search::new(serde_json::from_value(space).unwrap(), settings).unwrap()
 }

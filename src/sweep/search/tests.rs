@@ -25,6 +25,7 @@ fn search(space: Space, strategy: Strategy, trials: usize, parallelism: usize) -
             parallelism,
             startup: Some(4),
             prune: None,
+            repeats: 1,
         },
     )
     .unwrap()
@@ -158,6 +159,7 @@ fn another_seed_is_another_search() {
             parallelism: 1,
             startup: None,
             prune: None,
+            repeats: 1,
         };
         point_of(Search::new(mixed(), settings).unwrap().suggest(&[], 0))
     };
@@ -379,6 +381,7 @@ fn spaces_that_make_no_sense_are_refused() {
             parallelism: 1,
             startup: None,
             prune: None,
+            repeats: 1,
         };
         Search::new(space(dimensions), settings)
             .unwrap_err()

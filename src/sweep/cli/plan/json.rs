@@ -44,6 +44,9 @@ struct MemberAt<'p> {
     /// The title of the data set.
     dataset: &'p str,
     settings: &'p [Setting],
+    /// Which repetition of its search selected its values, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat: Option<usize>,
     seed: u64,
     fold: Option<Fold>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,6 +117,7 @@ impl<'p> MemberAt<'p> {
             method: &member.method,
             dataset: plan.title_of(member),
             settings: &member.settings,
+            repeat: member.repeat,
             seed: member.seed,
             fold: member.fold,
             map: member.map,

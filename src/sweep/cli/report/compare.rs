@@ -1,6 +1,11 @@
 //! Compares the files of a report with what the results give.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use report::parquet_as_text;
 
 use super::Tables;
 use crate::cli::Exit;
@@ -23,25 +28,48 @@ impl Tables {
     pub(in crate::cli) fn compared(&self, command: &str) -> Result<Compared, Exit> {
         let mut compared = Compared::default();
         for (path, expected) in &self.files {
-            if self.history.contains(path) {
-                continue;
+            if let Some(found) = self.found(path)? {
+                let found = String::from_utf8_lossy(&found);
+                compared.add(path, difference(&found, expected, command));
             }
-            let found = match durable::read(path) {
-                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    let path = path.display();
-                    return Err(Exit::stuck(format!("failed to read `{path}`: {error}")));
-                }
-            };
-            compared.files.push(path.clone());
-            if let Some(difference) = difference(&found, expected, command) {
-                compared
-                    .differences
-                    .push(format!("`{}`, {difference}", path.display()));
+        }
+        for (path, expected) in &self.binary {
+            if let Some(found) = self.found(path)? {
+                compared.add(path, difference_of_binary(found, expected.clone(), command));
             }
         }
         Ok(compared)
+    }
+
+    /// Returns the content of a file that the results determine, if it is there.
+    fn found(&self, path: &Path) -> Result<Option<Vec<u8>>, Exit> {
+        if self.history.contains(path) {
+            return Ok(None);
+        }
+        match durable::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let path = path.display();
+                Err(Exit::stuck(format!("failed to read `{path}`: {error}")))
+            }
+        }
+    }
+}
+
+impl Compared {
+    fn add(&mut self, path: &Path, difference: Option<String>) {
+        self.files.push(path.to_owned());
+        let difference = difference.map(|difference| format!("`{}`, {difference}", path.display()));
+        self.differences.extend(difference);
+    }
+}
+
+/// Returns the first line in which a Parquet file differs. Its bytes may be those of another version of the program.
+fn difference_of_binary(found: Vec<u8>, expected: Vec<u8>, command: &str) -> Option<String> {
+    match (parquet_as_text(found), parquet_as_text(expected)) {
+        (Ok(found), Ok(expected)) => difference(&found, &expected, command),
+        _ => Some("it is damaged".to_owned()),
     }
 }
 

@@ -6,7 +6,6 @@ use report::{FailedJob, Provenance, Search, SearchTrial, SearchedRange, SettingO
 
 use crate::{
     cli::{Exit, Opened, Target, counted, log_tail::last_lines, plan::origins},
-    config::Sweep,
     ledger::{AttemptEnd, Job, JobKind, Ledger, LedgerError, journal},
     plan::{Member, Plan, RowId, Study, in_words},
     search::{Dimension, TrialOutcome, TrialPoint, number_of_best},
@@ -120,14 +119,14 @@ fn search(study: &Study, opened: &Opened) -> Search {
         title: opened.plan.name_of_study(study),
         metric: opened.sweep.points[study.point].training.selecting(),
         trials,
-        importances: importances(study, &opened.sweep),
+        importances: importances(study),
         best: number_of_best(study.finished().len()),
-        ranges: ranges(study, &opened.sweep),
+        ranges: ranges(study),
     }
 }
 
-fn importances(study: &Study, sweep: &Sweep) -> Vec<(String, f64)> {
-    let importances = study.importance(sweep).unwrap_or_default();
+fn importances(study: &Study) -> Vec<(String, f64)> {
+    let importances = study.importance().unwrap_or_default();
     let shares = importances.into_iter();
     shares
         .map(|importance| (importance.name, importance.share))
@@ -135,8 +134,8 @@ fn importances(study: &Study, sweep: &Sweep) -> Vec<(String, f64)> {
 }
 
 /// Where the values of the trials that finished are between their bounds.
-fn ranges(study: &Study, sweep: &Sweep) -> Vec<SearchedRange> {
-    let at_bounds = study.at_bounds(sweep);
+fn ranges(study: &Study) -> Vec<SearchedRange> {
+    let at_bounds = study.at_bounds();
     let finished = study.finished();
     let of_dimension = |dimension: &Dimension| {
         let place = |point: &TrialPoint| dimension.between_bounds(point.get(&dimension.name)?);
@@ -151,7 +150,7 @@ fn ranges(study: &Study, sweep: &Sweep) -> Vec<SearchedRange> {
             is_at_bound: at_bounds.iter().any(|at| at.name == dimension.name),
         })
     };
-    let space = study.search(sweep).space();
+    let space = study.search().space();
     space.dimensions.iter().filter_map(of_dimension).collect()
 }
 

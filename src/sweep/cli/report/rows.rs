@@ -70,6 +70,7 @@ fn separated(member: &Member, baselines: &BTreeSet<&str>, state: RunState) -> Ro
         method: member.method.clone(),
         is_baseline: baselines.contains(member.method.as_str()),
         settings: member.settings.clone(),
+        repeat: member.repeat,
         seed: member.seed,
         fold: member.fold,
         together: member

@@ -10,18 +10,17 @@ use schema::{Device, EnsembleId, KindId, RunId};
 
 use super::{Agenda, JobSpec, Stage, Turn, step};
 use crate::{
-    config::Sweep,
     ledger::Job,
     plan::{Plan, Study, StudyState, costs::kind},
 };
 
 impl Agenda {
     /// Returns the jobs that the open searches of a plan will add.
-    pub fn foresee(&mut self, plan: &Plan, sweep: &Sweep) -> Vec<JobSpec> {
+    pub fn foresee(&mut self, plan: &Plan) -> Vec<JobSpec> {
         let mut jobs = Vec::new();
         for study in &plan.studies {
             if let Some(search) = Foreseen::of(study, self, plan) {
-                let new = search.jobs(self, plan, sweep);
+                let new = search.jobs(self, plan);
                 jobs.extend(new);
             }
         }
@@ -61,8 +60,8 @@ impl<'p> Foreseen<'p> {
         })
     }
 
-    fn jobs(&self, agenda: &mut Agenda, plan: &Plan, sweep: &Sweep) -> Vec<JobSpec> {
-        let search = self.study.search(sweep);
+    fn jobs(&self, agenda: &mut Agenda, plan: &Plan) -> Vec<JobSpec> {
+        let search = self.study.search();
         let mut jobs = Vec::new();
         for trial in self.study.trials.len()..self.study.budget {
             let rounds = (self.study.budget - trial).div_ceil(search.settings().parallelism);

@@ -173,7 +173,7 @@ fn the_trials_of_a_search_are_foreseen_with_what_each_waits_for() {
         );
     let mut case = Case::new(&searched);
     let known = case.extend();
-    let foreseen = case.agenda.foresee(&case.desk.plan, &case.desk.sweep);
+    let foreseen = case.agenda.foresee(&case.desk.plan);
     let trials = case.desk.plan.studies[0].trials.len();
     // Two folds of each trial that is not known, then training and measuring two seeds on each, and two
     // ensembles.

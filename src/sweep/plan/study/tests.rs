@@ -109,13 +109,11 @@ impl Desk {
         .unwrap();
     }
 
-    /// Ends the open runs of trials, the first or the last of them first, until the study is over.
+    /// Ends the open runs of trials, the first or the last of them first, until all studies are over.
     fn finish(&self, mut plan: Plan, backwards: bool) -> Plan {
         loop {
-            let pending = plan.studies[0]
-                .trials
-                .iter()
-                .filter(|trial| trial.outcome == TrialOutcome::Pending);
+            let trials = plan.studies.iter().flat_map(|study| &study.trials);
+            let pending = trials.filter(|trial| trial.outcome == TrialOutcome::Pending);
             let open = pending.flat_map(|trial| {
                 trial
                     .runs
@@ -318,6 +316,44 @@ fn what_is_selected_is_repeated_with_every_seed_on_every_fold() {
         assert_eq!((recipe.seed, recipe.fold), (member.seed, member.fold));
     }
     assert_eq!(plan.ensembles.len(), 3);
+}
+
+#[test]
+fn a_repeated_search_has_trials_and_seeds_of_its_own() {
+    let once = desk(SWEEP);
+    let first = once.finish(once.plan(), false);
+    let twice = desk(&SWEEP.replace("trials = 8", "trials = 8\n    repeats = 2"));
+    let plan = twice.finish(twice.plan(), false);
+    let [one, two] = &plan.studies[..] else {
+        panic!("{} studies", plan.studies.len())
+    };
+    assert_eq!((one.id, &one.members), (first.studies[0].id, &(6..12)));
+    assert_eq!(points(&plan)[..8], points(&first)[..]);
+    assert_ne!(one.id, two.id);
+    assert_ne!(one.trials[0].point, two.trials[0].point);
+    let seeds = |members: Range<usize>| -> Vec<u64> {
+        let members = &plan.members[members];
+        members.iter().map(|member| member.seed).collect()
+    };
+    assert_eq!(seeds(one.members.clone()), [0, 0, 1, 1, 2, 2]);
+    assert_eq!(seeds(two.members.clone()), [3, 3, 4, 4, 5, 5]);
+    let of_trial = two.trials[0].runs[0];
+    assert_eq!(
+        plan.runs[&of_trial].identity.recipe.seed,
+        FIRST_SEED_OF_TRIALS + 1
+    );
+    assert!(plan.name_of_study(two).ends_with("Triplet, search 2"));
+    let name = plan.name_of_run(of_trial);
+    assert!(
+        name.contains("Triplet, search 2, trial 1, fold 1"),
+        "{name}"
+    );
+    // The second repetition is the search with the next seed.
+    let next = desk(&SWEEP.replace("trials = 8", "trials = 8\n    seed = 1"));
+    let next = next.finish(next.plan(), false);
+    assert_eq!(next.studies[0].id, two.id);
+    assert_eq!(next.studies[0].trials[7].point, two.trials[7].point);
+    assert_eq!(plan.ensembles.len(), 3 + 3);
 }
 
 #[test]

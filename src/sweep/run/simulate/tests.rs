@@ -628,7 +628,7 @@ fn the_reality_check_on_eight_gpus_ends_within_five_percent_of_the_bound() {
     let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
     let mut agenda = Agenda::new(Costs::read(&plan, &ledger), Device::Cuda);
     let mut jobs = agenda.extend(&plan, &freshness);
-    jobs.extend(agenda.foresee(&plan, &sweep));
+    jobs.extend(agenda.foresee(&plan));
     let layout = layout(&vec![gpu(24 * GIB); 8], RunsPerGpu::Number(1));
     let bound = super::Bound::of(&jobs, &layout, &Times(&agenda)).seconds();
     let count = jobs.len();
