@@ -15,7 +15,7 @@ use schema::{Dataset, Failure, ImportWork, Own, Registration, Task};
 use serde_json::{Value, json};
 
 use super::{
-    Exit, counted,
+    Exit, counted, counted_classes,
     foreground::{self, all_cores},
     progress::Bar,
     show, show_json, tell,
@@ -330,10 +330,7 @@ fn registered(folder: &Path) -> Result<Option<Registration>, String> {
 
 /// Returns the counts of a data set, and how they differ from what is usual.
 fn described(found: &Registration) -> String {
-    let classes = |count: u32| match count {
-        1 => "1 class".to_owned(),
-        _ => format!("{count} classes"),
-    };
+    let classes = |count: u32| counted_classes(count.into());
     let images = |images: u64| counted(images as usize, "image");
     let mut text = format!(
         "  train  {} of {}{}, at least {} of each\n  test   {} of {}",

@@ -19,7 +19,7 @@ use self::told::NamedFiles;
 use super::{
     Exit, Opened,
     chosen::{BEST, best},
-    counted,
+    counted, counted_classes,
     foreground::{self, all_cores},
     progress::Bar,
     run_ids::the_only,
@@ -259,7 +259,7 @@ impl<'a> Report<'a> {
             scores: &evaluated.scores,
             lowest: &evaluated.pessimistic,
             highest: &evaluated.optimistic,
-            taken: format!("{images}, {}", told::classes(evaluated.classes)),
+            taken: format!("{images}, {}", counted_classes(evaluated.classes)),
             images: evaluated.images,
             gallery: evaluated.gallery,
             without_positive: evaluated.without_positive,

@@ -455,6 +455,14 @@ impl From<Diagnostic> for Exit {
     }
 }
 
+/// `1 class`, `3 classes`.
+fn counted_classes(count: u64) -> String {
+    match count {
+        1 => "1 class".to_owned(),
+        _ => format!("{count} classes"),
+    }
+}
+
 /// `1 run`, `2 runs`.
 fn counted(count: usize, noun: &str) -> String {
     if count == 1 {

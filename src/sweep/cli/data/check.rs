@@ -6,7 +6,7 @@ use clap::Args;
 use schema::{InspectWork, Inspected, InspectedHalf, InspectedImage};
 
 use super::{
-    super::{Exit, counted, progress::Bar, show},
+    super::{Exit, counted, counted_classes, progress::Bar, show},
     Added, broken, registered,
 };
 
@@ -106,10 +106,10 @@ fn half(half: &InspectedHalf) -> String {
         .queries_and_gallery
         .map(|[queries, gallery]| format!("; {queries} queries, {gallery} in the gallery"));
     format!(
-        "  {:<6}  {} images of {} classes, {}{}\n",
+        "  {:<6}  {} of {}, {}{}\n",
         half.half.word(),
-        half.images,
-        half.classes,
+        counted(half.images as usize, "image"),
+        counted_classes(half.classes),
         range(half.per_class, " of each"),
         apart.unwrap_or_default()
     )

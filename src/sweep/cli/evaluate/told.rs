@@ -4,7 +4,7 @@ use std::path::Path;
 
 use schema::{Doubt, LeftOut, Measured, MeasuredSet};
 
-use super::super::counted;
+use super::super::{counted, counted_classes};
 
 /// The files of one side of a measurement, as the user named them.
 #[derive(Clone, Copy)]
@@ -33,16 +33,8 @@ fn sizes(set: &MeasuredSet) -> String {
         "{} of {}, {}",
         counted(set.images as usize, "image"),
         counted(set.width as usize, "number"),
-        classes(set.classes)
+        counted_classes(set.classes)
     )
-}
-
-/// Returns a number of classes in words.
-pub(super) fn classes(count: u64) -> String {
-    match count {
-        1 => "1 class".to_owned(),
-        count => format!("{count} classes"),
-    }
 }
 
 /// Returns what was left out of the files, one sentence each.
