@@ -48,7 +48,7 @@ pub struct Study {
     pub kept: usize,
     /// Its state.
     pub state: StudyState,
-    search: Search,
+    search: Box<Search>,
     inputs: RunInputs,
 }
 
@@ -102,7 +102,7 @@ impl Study {
             trials,
             kept: 0,
             state,
-            search,
+            search: Box::new(search),
             inputs,
         })
     }
