@@ -20,7 +20,7 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::{DiskError, create_folder, parent, whole_file::SUFFIX};
+use crate::{DiskError, parent, whole_file::SUFFIX};
 
 /// A turn that this process has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +46,14 @@ impl fmt::Display for Superseded {
 
 impl Turn {
     /// Begins the turn after turn `latest` below `folder`, which is 0 if there was none. Returns `None` if another
-    /// process has begun it.
+    /// process has begun it. A power cut may lose the turn; what was published in it is not lost.
     ///
     /// # Errors
     /// The folder cannot be created.
     pub fn begin_after(latest: u32, folder: &Path) -> Result<Option<Turn>, DiskError> {
         let number = latest.saturating_add(1);
         let path = folder.join(format!("{number:04}"));
-        create_folder(folder)?;
+        fs::create_dir_all(folder).map_err(DiskError::at("create", folder))?;
         match fs::create_dir(&path) {
             Ok(()) => Ok(Some(Turn {
                 folder: path,

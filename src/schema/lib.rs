@@ -25,6 +25,7 @@
 //! | place | a GPU, or the CPU; its slots share its memory |
 //! | freshness | whether a job has to run, and why |
 //! | slot | where a job can run: a share of a GPU, or CPU threads |
+//! | worker | a process that runs the jobs of one chunk on a cluster, beside others |
 //! | attempt | one start of a job: [`Attempt`]; its [`Work`] is the request |
 //! | computation | the programs and the machine of an attempt, its end and what it took: [`Computation`] |
 //! | task | one kind of work, with the type of its reply: [`Task`] |

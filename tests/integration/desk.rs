@@ -163,7 +163,7 @@ impl Desk {
     }
 
     /// Lets a command work in this folder.
-    fn here(&self, mut command: Command) -> Command {
+    pub(crate) fn here(&self, mut command: Command) -> Command {
         command
             .current_dir(self.folder.path())
             .env("FAKE_STEP_MS", self.step_ms.to_string())

@@ -1,7 +1,9 @@
 //! Workers: several processes that work on one sweep in one results folder, as a batch system starts them.
 
 use std::{
-    fs,
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -213,6 +215,35 @@ fn an_orchestrator_leaves_the_runs_of_workers_alone() {
 }
 
 #[test]
+fn workers_at_work_are_shown_and_nobody_tidies_up_around_them() {
+    let desk = slow(100);
+    desk.submit();
+    desk.work(0).assert_code(0);
+    let worker = in_background(desk.worker(1, "15_1", 0));
+    desk.wait_for_checkpoint();
+    desk.sweep(&["status", "sweep.toml"])
+        .assert_code(0)
+        .assert_says(&format!("process {} of", worker.id()))
+        .assert_says("Slurm job 15_1\n  cpu 0  train ");
+    fs::create_dir(desk.path("other")).unwrap();
+    for command in [
+        &["gc", "--delete"][..],
+        &["fsck", "--repair"],
+        &["merge", "other", "--into", "results"],
+        &["merge", "results", "--into", "other"],
+    ] {
+        desk.sweep(command)
+            .assert_code(4)
+            .assert_says("workers are at work in `results`")
+            .assert_says("Slurm job 15_1; wait for them, or cancel their jobs");
+    }
+    done(worker).assert_code(0);
+    desk.sweep(&["gc", "--delete"]).assert_code(0);
+    let status = desk.sweep(&["status", "sweep.toml"]).assert_code(0);
+    assert!(!status.out.contains("running"), "{}", status.out);
+}
+
+#[test]
 fn a_worker_that_wakes_up_after_its_job_was_started_again_overwrites_nothing() {
     let sweep = SMALL.replace("steps = 12", "steps = 60");
     let desk = slow(60);
@@ -237,7 +268,8 @@ fn a_worker_that_wakes_up_after_its_job_was_started_again_overwrites_nothing() {
     send(late.id(), Signal::CONT);
     done(late)
         .assert_code(4)
-        .assert_says("another process has claimed it");
+        .assert_says("another process has claimed it")
+        .assert_says("another worker has begun the same jobs anew, and this one has stopped");
     assert_eq!(files.map(|name| desk.in_runs(name)), before);
     let run = desk.in_runs("record.json").into_keys().next().unwrap();
     desk.sweep(&["why", &run])
@@ -298,4 +330,76 @@ fn a_worker_refuses_what_it_cannot_do() {
     desk.sweep(&["worker", "results", "--chunk", "0"])
         .assert_code(1)
         .assert_says("has no `submission.json`");
+}
+
+#[test]
+fn a_second_sweep_in_the_folder_is_told_of_the_job_of_the_first_and_of_the_way_to_share_it() {
+    let desk = slow(60);
+    let mut command = desk.command(&desk.run_arguments());
+    command.env("SLURM_JOB_ID", "14");
+    let first = in_background(command);
+    desk.wait_for_checkpoint();
+    let mut second = desk.command(&desk.run_arguments());
+    second.env("SLURM_JOB_ID", "15");
+    Done::from(second.output().unwrap())
+        .assert_code(4)
+        .assert_says(&format!("process {} of", first.id()))
+        .assert_says(", Slurm job 14) is running in `results`")
+        .assert_says("`sweep run --on slurm`");
+    desk.sweep(&["status", "sweep.toml"])
+        .assert_says("Slurm job 14");
+    done(first).assert_code(0);
+}
+
+/// The job file for one node in the documentation.
+fn documented_job() -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/slurm.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, script) = page.split_once("```sh\n#!/bin/bash\n").unwrap();
+    let (script, _) = script.split_once("```").unwrap();
+    script.to_owned()
+}
+
+impl Desk {
+    /// Puts a program of this name into a folder of its own.
+    fn install(&self, name: &str, script: &str) {
+        let path = self.path("bin").join(name);
+        durable::write(&path, format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Starts the documented job.
+    fn start_job(&self) -> Child {
+        let mut command = Command::new("bash");
+        let path = env::var("PATH").unwrap();
+        command
+            .args(["-c", &documented_job()])
+            .env("PATH", format!("{}:{path}", self.path("bin").display()))
+            .env("SLURM_JOB_ID", "15");
+        in_background(self.here(command))
+    }
+}
+
+#[test]
+fn the_documented_job_file_stops_with_checkpoints_and_queues_itself_again() {
+    let sweep = SMALL.replace("steps = 12", "steps = 60");
+    let desk = slow(60);
+    fs::create_dir(desk.path("sweeps")).unwrap();
+    fs::copy(desk.path("sweep.toml"), desk.path("sweeps/omniglot.toml")).unwrap();
+    let program = env!("CARGO_BIN_EXE_sweep");
+    let trainer = desk.trainer();
+    desk.install(
+        "sweep",
+        &format!("exec {program} \"$@\" --trainer {trainer}"),
+    );
+    desk.install("scontrol", "echo \"$@\" >> queue.log");
+    let job = desk.start_job();
+    desk.wait_for_checkpoint();
+    send(job.id(), Signal::USR1);
+    done(job).assert_code(130).assert_says("interrupted");
+    assert_eq!(desk.read("queue.log"), "requeue 15\n");
+    desk.assert_no_orphans();
+    done(desk.start_job()).assert_code(0);
+    assert_eq!(desk.read("queue.log"), "requeue 15\n");
+    desk.assert_undisturbed(&sweep);
 }

@@ -91,6 +91,12 @@ fn text(from: &Ledger, into: &Ledger, merged: &Merged) -> String {
     ];
     let conflicts = merged.conflicts.iter();
     lines.extend(conflicts.map(|conflict| format!("  different {}", named(*conflict))));
+    let sweeps = merged.other_sweeps.iter();
+    lines.extend(sweeps.map(|name| {
+        format!(
+            "  kept      the copy of the sweep `{name}` as it was last run here; the other differs"
+        )
+    }));
     lines.join("\n") + "\n"
 }
 

@@ -241,6 +241,7 @@ impl From<SessionError> for Exit {
             | SessionError::Journal { .. } => Exit::stuck(format!(
                 "{error}\nfinished runs are kept; fix the cause and rerun the same command"
             )),
+            SessionError::Superseded => Exit::Locked(error.to_string()),
             SessionError::Lock(error) => error.into(),
             SessionError::Ledger(LedgerError::Damaged { .. }) | SessionError::WrongReply { .. } => {
                 Exit::stuck(error)

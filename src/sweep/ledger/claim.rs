@@ -21,7 +21,7 @@ use durable::Turn;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptFolder, Job, Ledger, LedgerError, Writer, json_text, read_json};
+use super::{AttemptFolder, Job, Ledger, LedgerError, SlurmJob, Writer, json_text, read_json};
 
 /// A heartbeat is given this often.
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
@@ -42,7 +42,6 @@ pub struct Claimant {
 /// A job that this process works on.
 #[derive(Debug)]
 pub struct Claim {
-    job: Job,
     turn: Turn,
     renewed: Instant,
 }
@@ -96,11 +95,6 @@ impl Claim {
         AttemptFolder::at(self.turn.folder())
     }
 
-    /// Returns the job.
-    pub fn job(&self) -> Job {
-        self.job
-    }
-
     pub(super) fn turn(&self) -> &Turn {
         &self.turn
     }
@@ -135,6 +129,7 @@ impl Ledger {
     /// # Errors
     /// A file cannot be read or written.
     pub fn claim(&self, job: Job, claimant: &Claimant) -> Result<Claimed, LedgerError> {
+        durable::create_folder(&self.folder_of(job))?;
         loop {
             let latest = self.attempts(job)?;
             if let Some(holder) = self.holder_of(job, claimant)? {
@@ -146,7 +141,6 @@ impl Ledger {
                 continue;
             };
             let claim = Claim {
-                job,
                 turn,
                 renewed: Instant::now(),
             };
@@ -166,7 +160,7 @@ impl Ledger {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn holder_of(&self, job: Job, claimant: &Claimant) -> Result<Option<String>, LedgerError> {
+    fn holder_of(&self, job: Job, claimant: &Claimant) -> Result<Option<String>, LedgerError> {
         for job in of_same_run(job) {
             if let Some(holder) = self.holder_of_latest(job, claimant)? {
                 return Ok(Some(holder));
@@ -204,17 +198,20 @@ impl Ledger {
 impl ClaimNote {
     /// True if a fresh claim keeps another process from the job.
     fn stands_against(&self, claimant: &Claimant) -> bool {
-        let is_superseded = match (&self.writer.slurm, &claimant.writer.slurm) {
-            (Some(old), Some(new)) => old.id == new.id && new.restarts > old.restarts,
-            (Some(_) | None, Some(_) | None) => false,
-        };
-        let is_over = |writer: &Writer| {
-            let slurm = writer.slurm.as_ref();
-            slurm.is_some_and(|job| claimant.ended.contains(&job.id)) || writer.has_ended()
-        };
         let is_own = self.writer == claimant.writer;
         let is_decided_by_lock = self.has_lock && claimant.has_lock;
-        !(is_own || is_decided_by_lock || is_superseded || is_over(&self.writer))
+        let is_over = self.writer.has_ended();
+        !(is_own || is_decided_by_lock || is_over || self.is_of_earlier_job(claimant))
+    }
+
+    /// True if its Slurm job has ended, or was started again and is that of the other process now.
+    fn is_of_earlier_job(&self, claimant: &Claimant) -> bool {
+        let Some(job) = &self.writer.slurm else {
+            return false;
+        };
+        let new = claimant.writer.slurm.as_ref();
+        let is_restarted = |new: &SlurmJob| new.id == job.id && new.restarts > job.restarts;
+        claimant.ended.contains(&job.id) || new.is_some_and(is_restarted)
     }
 }
 
@@ -262,7 +259,7 @@ mod tests {
     use schema::RunId;
 
     use super::*;
-    use crate::ledger::{AttemptEnd, AttemptExit, SlurmJob};
+    use crate::ledger::{AttemptEnd, AttemptExit};
 
     fn run() -> RunId {
         "0123456789abcdef".parse().unwrap()
@@ -412,11 +409,7 @@ mod tests {
         let folder = ledger.attempt_folder(job(), 1);
         fs::create_dir_all(folder.path()).unwrap();
         assert_eq!(claim(&ledger, &worker("gpu2", "16", 0)), None);
-        let file = durable::open(&{
-            fs::write(folder.claim(), "{").unwrap();
-            folder.claim()
-        });
-        drop(file);
+        fs::write(folder.claim(), "{").unwrap();
         let file = File::options().write(true).open(folder.claim()).unwrap();
         file.set_modified(SystemTime::now() - 2 * FREE_AFTER)
             .unwrap();

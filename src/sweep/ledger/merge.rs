@@ -26,6 +26,8 @@ pub struct Merged {
     pub there: Counts,
     /// Those that are there with another content, which stays.
     pub conflicts: Vec<Conflict>,
+    /// Names of sweeps whose copies differ: they were last run in different forms. The copy that is there stays.
+    pub other_sweeps: Vec<String>,
 }
 
 /// How many results there are of each kind.
@@ -121,28 +123,17 @@ impl Ledger {
                 .and_then(ScriptFile::of)
                 .is_ok_and(|file| path.file_name() == Some(file.file_name().as_ref()));
             if is_whole {
-                self.take_file(&path, &self.scripts(), merged)?;
+                let name = path.file_name().unwrap_or_default();
+                take_file(&path, &self.scripts().join(name), merged)?;
             }
         }
         for path in files_in(&other.root().join("sweeps"))? {
-            self.take_file(&path, &self.root().join("sweeps"), merged)?;
-        }
-        Ok(())
-    }
-
-    /// Copies a file into a folder, unless one of that name is there.
-    fn take_file(
-        &self,
-        path: &Path,
-        folder: &Path,
-        merged: &mut Merged,
-    ) -> Result<(), LedgerError> {
-        let target = folder.join(path.file_name().unwrap_or_default());
-        if target.exists() {
-            merged.there.files += 1;
-        } else {
-            durable::copy(path, &target)?;
-            merged.taken.files += 1;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let target = self.sweep(&name);
+            take_file(&path, &target, merged)?;
+            if is_different(&path, &target)? {
+                merged.other_sweeps.push(name.into_owned());
+            }
         }
         Ok(())
     }
@@ -296,6 +287,22 @@ fn compared(own: &Evaluated, other: &Evaluated) -> Compared {
         true => Compared::Better,
         false => Compared::NotBetter,
     }
+}
+
+/// Copies a file, unless one is there.
+fn take_file(path: &Path, target: &Path, merged: &mut Merged) -> Result<(), LedgerError> {
+    if target.exists() {
+        merged.there.files += 1;
+    } else {
+        durable::copy(path, target)?;
+        merged.taken.files += 1;
+    }
+    Ok(())
+}
+
+fn is_different(one: &Path, other: &Path) -> Result<bool, LedgerError> {
+    let read = |path: &Path| durable::read(path).map_err(LedgerError::io("read", path));
+    Ok(read(one)? != read(other)?)
 }
 
 /// Puts a copy of a folder in the place of another one, without what is damaged or half-written.

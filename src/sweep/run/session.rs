@@ -72,6 +72,9 @@ pub enum SessionError {
     /// The results folder is not this process's own any more.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Another worker was started in the place of this one.
+    #[error("another worker has begun the same jobs anew, and this one has stopped")]
+    Superseded,
     /// A trainer replied to another kind of task.
     #[error("the trainer reported for `{job}` the result of another kind of work")]
     WrongReply {
@@ -169,6 +172,8 @@ struct Running<'r, 'a> {
     trained: Vec<RunId>,
     /// The interrupts that the scheduler knows.
     interrupts: u32,
+    /// True if a worker has lost a job to another one, which was started in its place.
+    is_superseded: bool,
     last_tick: Instant,
     ticks: u32,
     gauges: Gauges,
@@ -268,6 +273,7 @@ impl Session<'_> {
             inputs,
             trained: Vec::new(),
             interrupts: 0,
+            is_superseded: false,
             last_tick: Instant::now(),
             ticks: 0,
             gauges,
@@ -289,7 +295,10 @@ impl Session<'_> {
             .journal
             .commit()
             .map_err(|source| SessionError::journal(running.session.ledger, source))?;
-        Ok(scheduler.tally())
+        match running.is_superseded {
+            true => Err(SessionError::Superseded),
+            false => Ok(scheduler.tally()),
+        }
     }
 
     /// Updates where the images of data sets are that are not kept in the results.
@@ -676,8 +685,13 @@ impl Running<'_, '_> {
         }
     }
 
-    /// Ends the attempt at a job that another process has claimed.
+    /// Ends the attempt at a job that another process has claimed. A worker stops then: what the batch system had
+    /// allocated to it may belong to others by now.
     fn give_up(&mut self, job: Job, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+        if self.session.role.is_worker() && !self.is_superseded {
+            self.is_superseded = true;
+            self.inputs.push_back(Input::Interrupt);
+        }
         self.on_child(job, Child::kill);
         self.ended(job, AttemptEnd::Superseded, false, watcher)
     }
