@@ -34,7 +34,7 @@ fn a_running_sweep_is_watched_and_stopped_from_another_terminal() {
         .sweep(&["status", "sweep.toml", "--json"])
         .assert_code(0);
     let status: Value = serde_json::from_str(&status.out).unwrap();
-    assert_eq!(status["version"], 2);
+    assert_eq!(status["version"], 3);
     assert_eq!(status["session"]["sweep"], "small");
     assert_eq!(status["session"]["attempts"].as_array().unwrap().len(), 2);
     assert_eq!(status["runs"]["total"], 4);
