@@ -1,8 +1,13 @@
 // What torch-sys leaves out of libtorch. Declared in libtorch.rs.
 
 #include <ATen/Context.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 extern "C" {
 
@@ -17,5 +22,23 @@ at::Tensor* dml_pinned_bytes(int64_t count) {
 
 // Sets whether convolutions on a GPU may round their factors to TF32.
 void dml_allow_tf32(bool allowed) { at::globalContext().setAllowTF32CuDNN(allowed); }
+
+// Gives the memory of a GPU that no tensor uses back to its driver. Returns false if that fails.
+bool dml_release_gpu_memory() {
+  try {
+    c10::getDeviceAllocator(c10::DeviceType::CUDA)->emptyCache();
+    at::getHostAllocator(c10::DeviceType::CUDA)->empty_cache();
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+// Gives the main memory that nothing uses back to the system, where the C library can do that.
+void dml_release_main_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
 
 }

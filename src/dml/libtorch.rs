@@ -2,12 +2,14 @@
 
 #![expect(unsafe_code, reason = "functions of C")]
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
 unsafe extern "C" {
     fn dml_pinned_bytes(count: i64) -> *mut C_tensor;
     fn dml_allow_tf32(allowed: bool);
+    fn dml_release_gpu_memory() -> bool;
+    fn dml_release_main_memory();
 }
 
 /// Returns this number of bytes in memory that a GPU copies from and to by itself; nothing if there is none.
@@ -24,4 +26,15 @@ pub(crate) fn pinned_bytes(count: i64) -> Option<Tensor> {
 pub fn allow_tf32(allowed: bool) {
     // SAFETY: the function sets a flag of the process.
     unsafe { dml_allow_tf32(allowed) }
+}
+
+/// Gives the memory that no tensor uses any more back: that of a GPU to its driver, main memory to the system. libtorch and
+/// the C library keep it otherwise, for later tensors of this process. Returns false if the memory of the GPU cannot be
+/// given back.
+pub fn release_memory(device: Device) -> bool {
+    // SAFETY: the functions free what is not in use.
+    unsafe {
+        dml_release_main_memory();
+        !device.is_cuda() || dml_release_gpu_memory()
+    }
 }

@@ -17,7 +17,7 @@ use std::{
     error::Error,
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Mutex, PoisonError},
 };
 
 use crate::{DiskError, parent, whole_file::SUFFIX};
@@ -30,7 +30,7 @@ pub struct Turn {
 }
 
 /// The turn of everything that this process writes, if it has one.
-static OF_PROCESS: OnceLock<Turn> = OnceLock::new();
+static OF_PROCESS: Mutex<Option<Turn>> = Mutex::new(None);
 
 /// A later turn has begun.
 #[derive(Debug)]
@@ -123,17 +123,20 @@ impl Turn {
     }
 
     /// Makes this the turn of everything that this process writes beside the folder of its kind: for `run/train/0003`,
-    /// of the files in `run`. A process has one turn; a second call changes nothing.
+    /// of the files in `run`. A process has one turn at a time; a later call replaces it.
     pub fn of_process(self) {
-        let _ = OF_PROCESS.set(self);
+        *OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
     }
 
     /// Returns the turn of this process, if it has one for this file.
     pub(crate) fn for_file(path: &Path) -> Option<Turn> {
-        let turn = OF_PROCESS.get()?;
+        let turn = OF_PROCESS
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
         let beside = turn.folder.parent()?.parent()?.canonicalize().ok()?;
         let folder = parent(path).canonicalize().ok()?;
-        (folder == beside).then(|| turn.clone())
+        (folder == beside).then_some(turn)
     }
 
     /// Returns what the names of its unfinished files contain: `.train-3`.

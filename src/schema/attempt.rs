@@ -1,4 +1,4 @@
-//! The file that starts a trainer process, and the process's answer to `--describe`.
+//! The file that asks a trainer process for work, and the process's answer to `--describe`.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +8,16 @@ use crate::Work;
 /// [`Event`](crate::Event)s in the other.
 pub const PROTOCOL: u32 = 1;
 
-/// One start of a job: the JSON file whose path is the trainer's only argument.
+/// One start of a job: a JSON file whose path is the trainer's only argument.
 ///
 /// The trainer writes [`Event`](crate::Event)s to standard output, one JSON object per line, and
 /// logs to standard error. Its standard input stays open while the orchestrator lives. At end of
 /// file the trainer kills its whole process group; at a line `stop`, and at the signals that batch
 /// systems send, it writes a checkpoint and exits.
+///
+/// A trainer that [`serves`](Description::serves) can also be started before there is an attempt, and makes one
+/// after another: each at a line `attempt PATH`. It reports [`Ready`](crate::Event::Ready) once it has finished one
+/// and nothing of it is left, and exits after anything else.
 ///
 /// | exit code | meaning |
 /// | --- | --- |
@@ -46,6 +50,23 @@ pub enum Device {
     Cuda,
 }
 
+impl Device {
+    /// Returns its name, as in an attempt.
+    pub fn name(self) -> &'static str {
+        match self {
+            Device::Cpu => "cpu",
+            Device::Cuda => "cuda",
+        }
+    }
+
+    /// Returns the device with this name.
+    pub fn named(name: &str) -> Option<Device> {
+        [Device::Cpu, Device::Cuda]
+            .into_iter()
+            .find(|device| device.name() == name)
+    }
+}
+
 /// The JSON object that `sweep-trainer --describe` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
@@ -57,4 +78,9 @@ pub struct Description {
     pub libtorch: String,
     /// The number of visible CUDA devices.
     pub cuda_devices: u32,
+    /// True if a process makes one attempt after another, with the same results as a process for each. It is then started
+    /// as `PROGRAM --serve DEVICE RESULTS`: the device of all attempts, and the results folder, by which the process is
+    /// known if it outlives its orchestrator.
+    #[serde(default, skip_serializing_if = "crate::is_false")]
+    pub serves: bool,
 }

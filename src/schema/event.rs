@@ -81,8 +81,10 @@ pub enum Event {
         /// Training steps in it.
         step: u64,
     },
-    /// The last event of work that succeeded.
+    /// The result of work that succeeded. Nothing follows but [`Ready`](Event::Ready).
     Finished(Finished),
+    /// Nothing is left of the attempt, and the process waits for the next one.
+    Ready {},
     /// The last event of work that failed.
     Failed {
         /// The class of the failure.

@@ -7,7 +7,7 @@
 use std::{path::Path, sync::OnceLock};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-use schema::Device;
+use schema::{Device, Work};
 
 use crate::Failed;
 
@@ -19,6 +19,15 @@ pub(crate) fn open(device: Device) -> Result<tch::Device, Failed> {
     match device {
         Device::Cpu => Ok(tch::Device::Cpu),
         Device::Cuda => open_cuda(),
+    }
+}
+
+/// Sets what libtorch keeps for the whole process: an attempt does not depend on those before it.
+pub(crate) fn settle(device: tch::Device, work: &Work) {
+    if device.is_cuda() {
+        // All batches of a training have the same shape, so trying kernels once pays.
+        let tries_kernels = matches!(work, Work::Train(work) if !work.deterministic);
+        tch::Cuda::cudnn_set_benchmark(tries_kernels);
     }
 }
 

@@ -1,9 +1,11 @@
 //! The machine of this process, as it is noted with a result: bits differ between processors, and so does the time.
 
-use std::path::Path;
+use std::{fs, path::Path};
+
+use dml::libtorch;
 
 use nvml_wrapper::{Nvml, enums::device::UsedGpuMemory, error::NvmlError};
-use schema::{GpuModel, Host};
+use schema::{Device, GpuModel, Host};
 
 use crate::device;
 
@@ -33,6 +35,17 @@ fn peak_memory() -> Option<u64> {
     let kilobytes = field(&text, "VmHWM")?;
     let kilobytes: u64 = kilobytes.strip_suffix(" kB")?.parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+/// Gives back the memory that an attempt has left, and forgets how much it took, so that the next attempt of this process
+/// is described as that of a process of its own. Returns false if that cannot be done here.
+pub(crate) fn forget(device: Device) -> bool {
+    let device = match device {
+        Device::Cpu => tch::Device::Cpu,
+        Device::Cuda => tch::Device::Cuda(0),
+    };
+    // 5: the peak of the resident memory; see proc(5).
+    libtorch::release_memory(device) && fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
 /// Returns the value of the first line `name : value` of a file of `/proc`.

@@ -1,4 +1,4 @@
-//! One attempt at one job: a recipe in, events out.
+//! Attempts at jobs: a recipe in, events out.
 //!
 //! [`process`] is the executable around [`run`]: arguments, standard streams, threads, exit codes.
 //! [`run`] does the work of an [`Attempt`] and emits [`Event`]s. `assemble` builds losses, miners,
@@ -71,6 +71,8 @@ pub enum End<Reply = Finished> {
 
 /// Does the work of an attempt, unless `stop` is requested, and emits its events.
 ///
+/// A process may do one after another on the same device: nothing of an attempt depends on earlier ones.
+///
 /// The first event is [`Event::Started`]. Before the last one, [`Event::Host`] describes the machine. The last one, [`Event::Finished`] or [`Event::Failed`], is
 /// the returned value, for the caller to emit. A panic is [`schema::Failure::Internal`].
 ///
@@ -79,6 +81,7 @@ pub enum End<Reply = Finished> {
 pub fn run(attempt: &Attempt, stop: &Stop, emit: Emit) -> Result<End, Failed> {
     let end = catch_unwind(AssertUnwindSafe(|| {
         let device = device::open(attempt.device)?;
+        device::settle(device, &attempt.work);
         let end = work(attempt, device, stop, emit);
         emit(Event::Host(host::describe(device)));
         end

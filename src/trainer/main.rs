@@ -1,4 +1,4 @@
-//! The executable `sweep-trainer`: one attempt at one job. See [`trainer`].
+//! The executable `sweep-trainer`: attempts at jobs. See [`trainer`].
 
 use std::process::ExitCode;
 

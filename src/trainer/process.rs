@@ -5,25 +5,32 @@ use std::{
     io::{self, Write},
     path::Path,
     process::ExitCode,
+    sync::mpsc,
 };
 
 use durable::Turn;
 use schema::{Attempt, Description, Device, Event, PROTOCOL, Work};
 use signals::{SIGTERM, SIGUSR1, SIGXCPU};
 
-use crate::{End, Stop, device, heartbeat, parent_watch};
+use crate::{
+    End, Stop, device, heartbeat, host,
+    parent_watch::{self, EndAfter, Request},
+};
 
 const USAGE: &str = "\
-One attempt at one job of a sweep: a recipe in, events out.
+Attempts at jobs of a sweep: a recipe in, events out.
 
 Usage: sweep-trainer ATTEMPT.json
+       sweep-trainer --serve cpu|cuda RESULTS
+                                    one attempt after another, each at a line `attempt PATH` on standard input
        sweep-trainer --describe     print name, version, libtorch and CUDA devices as JSON
        sweep-trainer --version
        sweep-trainer --help
 
 Events are JSON objects, one a line, on standard output; the log is on standard error.
 If standard input is a pipe, its end kills the process group; at a line `stop` the trainer writes a checkpoint, if it
-trains, and exits, as at the signals SIGTERM, SIGUSR1 and SIGXCPU.
+trains, and exits, as at the signals SIGTERM, SIGUSR1 and SIGXCPU. With `--serve`, anything but a finished attempt ends
+the process.
 
 Exit codes: 0 finished, 1 failed, 2 the attempt cannot be used, 3 stopped as requested.
 ";
@@ -47,6 +54,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         [only] if only == "--help" || only == "-h" => print(USAGE),
         [only] if only == "--version" || only == "-V" => print(&format!("{NAME}\n")),
         [only] if only == "--describe" => describe(),
+        [first, device, _results] if first == "--serve" => {
+            match Device::named(&device.to_string_lossy()) {
+                Some(device) => serve(device),
+                None => unusable(USAGE),
+            }
+        }
         [path] if !path.to_string_lossy().starts_with('-') => attempt(Path::new(path)),
         _ => unusable(USAGE),
     };
@@ -69,39 +82,99 @@ fn describe() -> ExitStatus {
         trainer: NAME.to_owned(),
         libtorch: device::libtorch(),
         cuda_devices: device::count_cuda(),
+        serves: true,
     };
     print(&format!("{}\n", schema::canonical_json(&description)))
 }
 
+/// Makes one attempt.
 fn attempt(path: &Path) -> ExitStatus {
     let attempt = match read(path) {
         Ok(attempt) => attempt,
-        Err(why) => {
+        Err(why) => return unusable(&why),
+    };
+    let stop = Stop::new();
+    let stopping = stop.clone();
+    parent_watch::watch(move |request| match request {
+        Request::Stop => stopping.request(),
+        Request::Attempt(_) => {}
+    });
+    let stopping = stop.clone();
+    stop_at_signals(move || stopping.request());
+    survive_file_limit();
+    heartbeat::start(|| write(&Event::Alive {}));
+    limit_threads(attempt.device, attempt.threads);
+    work(path, &attempt, &stop)
+}
+
+/// Makes one attempt after another, as long as each finishes. All have the same number of threads, because that is set
+/// once for a process.
+fn serve(device: Device) -> ExitStatus {
+    let stop = Stop::new();
+    let Some(requests) = requests(&stop) else {
+        return unusable("`--serve` takes attempts from a pipe");
+    };
+    survive_file_limit();
+    heartbeat::start(|| write(&Event::Alive {}));
+    if let Err(failed) = device::open(device) {
+        // The first attempt meets the same error, and reports it.
+        log(&failed.message);
+    }
+    let mut threads = None;
+    while let Ok(Request::Attempt(path)) = requests.recv() {
+        let attempt = match read(&path) {
+            Ok(attempt) => attempt,
+            Err(why) => return unusable(&why),
+        };
+        if threads.is_none() {
+            limit_threads(device, attempt.threads);
+        }
+        if attempt.device != device || *threads.get_or_insert(attempt.threads) != attempt.threads {
+            let path = path.display();
             return unusable(&format!(
-                "cannot use the attempt `{}`: {why}",
-                path.display()
+                "the attempt `{path}` needs another device or other threads than this process has"
             ));
         }
+        let exit = work(&path, &attempt, &stop);
+        let goes_on = exit == ExitStatus::Finished && !stop.requested();
+        if !goes_on || !host::forget(device) || write(&Event::Ready {}).is_err() {
+            return exit;
+        }
+    }
+    ExitStatus::Stopped
+}
+
+/// Returns what the orchestrator asks for; signals count as requests to stop. `None` if there is no orchestrator.
+fn requests(stop: &Stop) -> Option<mpsc::Receiver<Request>> {
+    let (sender, receiver) = mpsc::channel();
+    let stopping = stop.clone();
+    let heed = move |request| {
+        if request == Request::Stop {
+            stopping.request();
+        }
+        // An error means that the process is about to end.
+        let _ = sender.send(request);
     };
+    let at_signals = heed.clone();
+    let is_watched = parent_watch::watch(heed);
+    stop_at_signals(move || at_signals(Request::Stop));
+    is_watched.then_some(receiver)
+}
+
+/// Does the work of the attempt that is described at `path`, and reports its result.
+fn work(path: &Path, attempt: &Attempt, stop: &Stop) -> ExitStatus {
     if let Some(turn) = path.parent().and_then(Turn::of) {
         turn.of_process();
     }
-    let stop = Stop::new();
-    parent_watch::watch(stop.clone());
-    stop_at_signals(stop.clone());
-    survive_file_limit();
-    if !matches!(attempt.work, Work::Train(_)) {
-        parent_watch::end_after(stop.clone(), ExitStatus::Stopped as i32);
-    }
-    heartbeat::start(|| write(&Event::Alive {}));
-    limit_threads(attempt.device, attempt.threads);
+    let saves = matches!(attempt.work, Work::Train(_));
+    let _end = (!saves).then(|| EndAfter::new(stop.clone(), ExitStatus::Stopped as i32));
     let mut emit = |event| {
         if write(&event).is_err() {
             // Nobody reads the events: a checkpoint is useful, further work is not.
             stop.request();
         }
     };
-    match crate::run(&attempt, &stop, &mut emit) {
+    match crate::run(attempt, stop, &mut emit) {
         Ok(End::Finished(finished)) => {
             last(&mut emit, Event::Finished(finished), ExitStatus::Finished)
         }
@@ -111,8 +184,7 @@ fn attempt(path: &Path) -> ExitStatus {
 }
 
 /// Takes the signals of batch systems as requests to stop.
-fn stop_at_signals(stop: Stop) {
-    let request = move || stop.request();
+fn stop_at_signals(request: impl FnMut() + Send + 'static) {
     if let Err(error) = signals::watch(&[SIGTERM, SIGUSR1, SIGXCPU], request) {
         log(&format!(
             "signals are not taken as requests to stop: {error}"
@@ -128,14 +200,20 @@ fn survive_file_limit() {
     }
 }
 
+/// Reads an attempt.
+///
+/// # Errors
+/// With a sentence: it cannot be used.
 fn read(path: &Path) -> Result<Attempt, String> {
-    let text = durable::read_to_string(path).map_err(|error| error.to_string())?;
-    let attempt: Attempt = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let unusable = |why: String| format!("cannot use the attempt `{}`: {why}", path.display());
+    let text = durable::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let attempt: Attempt =
+        serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
     if attempt.protocol != PROTOCOL {
-        return Err(format!(
+        return Err(unusable(format!(
             "it uses protocol {}, this trainer {PROTOCOL}",
             attempt.protocol
-        ));
+        )));
     }
     Ok(attempt)
 }

@@ -61,10 +61,6 @@ pub(crate) fn train(
         return leave_untrained(work, device, emit);
     };
     assemble::warn_of_precision(&work.recipe.model, device);
-    if device.is_cuda() {
-        // All batches have the same shape, so trying kernels once pays.
-        tch::Cuda::cudnn_set_benchmark(!work.deterministic);
-    }
     let context = TrainContext::new(work, training, &data, threads, device)?;
     let mut state = match TrainState::resume(&context)? {
         Resumed::Underway(state) => *state,

@@ -180,7 +180,11 @@ impl Desk {
             let command = fs::read(entry.path().join("cmdline")).ok()?;
             let is_ours = fs::read_link(entry.path().join("cwd")).ok()? == here;
             let pid = entry.file_name().to_str()?.parse().ok()?;
-            (is_ours && String::from_utf8_lossy(&command).contains("attempt.json")).then_some(pid)
+            let command = String::from_utf8_lossy(&command);
+            let is_trainer = ["attempt.json", "--serve"]
+                .iter()
+                .any(|word| command.contains(word));
+            (is_ours && is_trainer).then_some(pid)
         });
         processes.collect()
     }

@@ -18,6 +18,7 @@ mod gpus;
 mod network;
 mod questions;
 mod results;
+mod serving;
 mod terminal;
 mod training;
 mod upkeep;

@@ -1,7 +1,8 @@
 //! Speaks the trainer's protocol without libtorch, so that the orchestrator can be tested alone.
 //!
 //! "Training" hashes step after step, so that a run that was resumed wrongly ends with another number, and
-//! "evaluation" turns that number into scores. Each step takes `FAKE_STEP_MS` milliseconds. On a GPU, a training takes
+//! "evaluation" turns that number into scores. It makes one attempt after another unless `FAKE_ONCE` is set, and logs the id
+//! of its process if `FAKE_LOGS_ITS_ID` is. Each step takes `FAKE_STEP_MS` milliseconds. On a GPU, a training takes
 //! `FAKE_GPU_GB` gigabytes of the GPUs that `fake_nvml.c` describes. Some seeds misbehave:
 //!
 //! | seed | what happens |
@@ -36,7 +37,10 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, exit},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -57,16 +61,35 @@ fn main() {
             trainer: "fake-trainer".to_owned(),
             libtorch: "none".to_owned(),
             cuda_devices: fake_gpus().len() as u32,
+            serves: env::var("FAKE_ONCE").is_err(),
         };
         println!("{}", serde_json::to_string(&description).unwrap());
         return;
     }
-    if let Some(turn) = Path::new(&argument).parent().and_then(durable::Turn::of) {
+    let (sender, attempts) = mpsc::channel();
+    thread::spawn(|| hold_the_lifeline(sender));
+    signals::watch(&[SIGTERM, SIGUSR1], || STOP.store(true, Ordering::Relaxed)).unwrap();
+    if argument != "--serve" {
+        return make(Path::new(&argument));
+    }
+    while !STOP.load(Ordering::Relaxed) {
+        if let Ok(attempt) = attempts.recv_timeout(Duration::from_millis(50)) {
+            make(Path::new(&attempt));
+            emit(&Event::Ready {});
+        }
+    }
+    exit(3);
+}
+
+/// Makes an attempt.
+fn make(attempt: &Path) {
+    if let Some(turn) = attempt.parent().and_then(durable::Turn::of) {
         turn.of_process();
     }
-    thread::spawn(hold_the_lifeline);
-    signals::watch(&[SIGTERM, SIGUSR1], || STOP.store(true, Ordering::Relaxed)).unwrap();
-    let attempt: Attempt = serde_json::from_slice(&fs::read(argument).unwrap()).unwrap();
+    let attempt: Attempt = serde_json::from_slice(&fs::read(attempt).unwrap()).unwrap();
+    if env::var("FAKE_LOGS_ITS_ID").is_ok() {
+        eprintln!("process {}", std::process::id());
+    }
     match &attempt.work {
         Work::Import(_) => finish(Imported { images: 0 }),
         Work::Weights(_) => finish(Fitted::of(0)),
@@ -357,10 +380,13 @@ fn emit(event: &Event) {
     }
 }
 
-fn hold_the_lifeline() {
+fn hold_the_lifeline(attempts: mpsc::Sender<String>) {
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         if line == "stop" {
             STOP.store(true, Ordering::Relaxed);
+        }
+        if let Some(attempt) = line.strip_prefix("attempt ") {
+            attempts.send(attempt.to_owned()).unwrap();
         }
     }
     let own = rustix::process::getpgrp();

@@ -3,7 +3,10 @@
 mod json;
 pub(super) mod origins;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use clap::Args;
 use report::Setting;
@@ -20,7 +23,7 @@ use crate::{
     config::{Method, Point, Sweep, TrainingTable, as_written},
     ledger::{Job, JobKind},
     plan::{
-        RowId,
+        Plan, RowId,
         forecast::{self, Expected, Forecast},
         freshness::{self, Freshness, FreshnessOf, Reason},
         memory,
@@ -121,9 +124,26 @@ impl PlanCommand {
             let verb = kind.verb();
             lines.push(format!("  {verb:<9} {todo:>4} to do, {done:>4} done"));
         }
+        lines.extend(priorities(plan));
         lines.extend(costs(opened, forecast));
         lines
     }
+}
+
+/// Names the methods by priority, the highest first; nothing if all have the same.
+fn priorities(plan: &Plan) -> Option<String> {
+    let mut methods: BTreeMap<Reverse<i32>, Vec<&str>> = BTreeMap::new();
+    for member in &plan.members {
+        let of_level = methods.entry(Reverse(member.priority)).or_default();
+        if !of_level.contains(&member.method.as_str()) {
+            of_level.push(&member.method);
+        }
+    }
+    let levels = methods.iter();
+    let levels: Vec<String> = levels
+        .map(|(Reverse(level), methods)| format!("{} ({level})", methods.join(", ")))
+        .collect();
+    (levels.len() > 1).then(|| format!("  priority  {}", levels.join(", then ")))
 }
 
 /// More members than this are grouped by method.

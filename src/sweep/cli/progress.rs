@@ -430,6 +430,7 @@ impl JobLine {
             | Event::Learning { .. }
             | Event::Memory { .. }
             | Event::Alive {}
+            | Event::Ready {}
             | Event::Network { .. }
             | Event::Host(_)
             | Event::Checkpoint { .. }

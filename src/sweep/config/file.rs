@@ -265,6 +265,10 @@ pub struct MethodTable {
     #[serde(default, skip_serializing)]
     #[schemars(extend("x-fixed" = true))]
     pub when: PutInPlace,
+    /// Whose runs come first: those of the method with the highest number; usually 0. No result depends on it.
+    #[serde(default, skip_serializing)]
+    #[schemars(extend("x-fixed" = true))]
+    pub priority: i32,
     /// What is trained for.
     pub loss: Option<Loss>,
     /// How far apart embeddings are; absent: the loss's own distance.
@@ -304,6 +308,7 @@ impl MethodTable {
         MethodTable {
             name: self.name.clone(),
             when: PutInPlace,
+            priority: self.priority,
             loss: None,
             distance: None,
             reduction: None,

@@ -85,6 +85,11 @@ impl AttemptFolder {
         self.0.join("claim.json")
     }
 
+    /// True if its path has no line break.
+    pub fn fits_into_a_line(&self) -> bool {
+        !self.0.as_os_str().as_encoded_bytes().contains(&b'\n')
+    }
+
     /// The events that the trainer reported, as it wrote them.
     pub fn events(&self) -> PathBuf {
         self.0.join("events.jsonl")

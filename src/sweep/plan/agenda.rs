@@ -8,6 +8,9 @@
 //! 4. other trainings. The longest chain of jobs that starts with a training decides: what unblocks most
 //!    comes first, then what takes longest. Chains within a tenth of each other count as equal; then the
 //!    runs of a data set stay together, in the order of the table.
+//!
+//! The priorities of methods come before that: among data sets, among measurements and among trainings, whatever a
+//! method of higher priority needs comes first.
 
 mod foreseen;
 
@@ -51,6 +54,9 @@ pub struct JobSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Turn {
     stage: Stage,
+    priority: Reverse<i32>,
+    /// False for a canary.
+    is_usual: bool,
     /// The length of the longest chain of jobs that starts with it, in steps of a tenth.
     chain: Reverse<i32>,
     data: Option<DataId>,
@@ -62,7 +68,6 @@ pub struct Turn {
 enum Stage {
     Prepare,
     Measure,
-    Canary,
     Train,
 }
 
@@ -72,6 +77,8 @@ impl Turn {
     pub(crate) fn of_training(chain: f64, row: usize) -> Turn {
         Turn {
             stage: Stage::Train,
+            priority: Reverse(0),
+            is_usual: true,
             chain: Reverse(step(chain)),
             data: None,
             row,
@@ -135,6 +142,7 @@ impl Agenda {
         }
         let chains = self.chains(plan);
         let rows = rows(plan);
+        let priorities = priorities(plan);
         let canaries = self.canaries(&new, plan, &has_to_run, &rows);
         new.iter()
             .zip(facts)
@@ -143,7 +151,9 @@ impl Agenda {
                 waits_for: needed(plan, index).collect(),
                 has_to_run: has_to_run(job),
                 turn: Turn {
-                    stage: stage(job, &canaries),
+                    stage: stage(job),
+                    priority: Reverse(priorities.get(&job).copied().unwrap_or(0)),
+                    is_usual: !matches!(job, Job::Train(run) if canaries.contains(&run)),
                     chain: Reverse(step(chains[index.index()])),
                     data: data_of(job, plan),
                     row: rows.get(&job).copied().unwrap_or(0),
@@ -250,11 +260,10 @@ fn needed(plan: &Plan, index: NodeIndex) -> impl Iterator<Item = Job> {
     })
 }
 
-fn stage(job: Job, canaries: &BTreeSet<RunId>) -> Stage {
+fn stage(job: Job) -> Stage {
     match job {
         Job::Prepare(_) => Stage::Prepare,
         Job::Evaluate(_) | Job::Ensemble(_) => Stage::Measure,
-        Job::Train(run) if canaries.contains(&run) => Stage::Canary,
         Job::Train(_) => Stage::Train,
     }
 }
@@ -301,6 +310,55 @@ fn rows(plan: &Plan) -> BTreeMap<Job, usize> {
         ensembles.map(|(&id, ensemble): (&EnsembleId, _)| (Job::Ensemble(id), ensemble.members[0])),
     );
     rows
+}
+
+/// Returns the highest priority of the methods that need each job; nothing if all methods have the same.
+fn priorities(plan: &Plan) -> BTreeMap<Job, i32> {
+    let mut priorities = BTreeMap::new();
+    let mut levels = plan.members.iter().map(|member| member.priority);
+    let first = levels.next();
+    if levels.all(|level| Some(level) == first) {
+        return priorities;
+    }
+    for member in &plan.members {
+        raise(&mut priorities, Job::Train(member.run), member.priority);
+        raise(&mut priorities, Job::Evaluate(member.run), member.priority);
+    }
+    for study in &plan.studies {
+        let level = priority_of(study, plan);
+        for &run in study.trials.iter().flat_map(|trial| &trial.runs) {
+            raise(&mut priorities, Job::Train(run), level);
+        }
+    }
+    for (&id, ensemble) in &plan.ensembles {
+        for &member in &ensemble.members {
+            raise(
+                &mut priorities,
+                Job::Ensemble(id),
+                plan.members[member].priority,
+            );
+        }
+    }
+    let of_runs: Vec<(DataId, i32)> = plan
+        .runs
+        .iter()
+        .filter_map(|(&run, planned)| Some((planned.data, *priorities.get(&Job::Train(run))?)))
+        .collect();
+    for (data, level) in of_runs {
+        raise(&mut priorities, Job::Prepare(data), level);
+    }
+    priorities
+}
+
+/// Returns the priority of the method of a search.
+fn priority_of(study: &Study, plan: &Plan) -> i32 {
+    let first = plan.members.get(study.members.start);
+    first.map_or(0, |member| member.priority)
+}
+
+fn raise(priorities: &mut BTreeMap<Job, i32>, job: Job, level: i32) {
+    let known = priorities.entry(job).or_insert(level);
+    *known = level.max(*known);
 }
 
 #[cfg(test)]

@@ -129,6 +129,7 @@ impl Cell<'_> {
             fold,
             map: None,
             run,
+            priority: self.method.table.priority,
         }
     }
 }

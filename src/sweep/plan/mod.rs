@@ -110,6 +110,8 @@ pub struct Member {
     pub map: Option<u32>,
     /// The run whose result it is.
     pub run: RunId,
+    /// The priority of the method.
+    pub priority: i32,
 }
 
 /// A row of the table as data: what its members have in common.

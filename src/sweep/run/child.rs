@@ -1,34 +1,25 @@
 //! One trainer process, in a process group of its own.
 //!
-//! Threads read its events and its log, and one waits for its end. Dropping the [`Child`] kills the
-//! group. The pipe to its standard input is a lifeline: the orchestrator writes nothing but `stop` to
-//! it, and when the orchestrator dies for any reason, the pipe closes and the trainer ends itself.
-//!
-//! The end of the process ends the attempt. A process that it has left behind and that keeps its
-//! standard output open cannot hold the sweep up.
+//! A process makes one attempt, or several one after another if it serves. A thread receives what it writes
+//! ([`output`]). Dropping the [`Child`] kills the group. The pipe to its standard input is a lifeline: the orchestrator
+//! writes its requests to it, and when the orchestrator dies for any reason, the pipe closes and the trainer ends itself.
+
+mod output;
 
 use std::{
-    fs::File,
-    io::{self, BufReader, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    io::{self, Write},
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     path::Path,
-    process::{self, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
-    },
-    thread,
-    time::Duration,
+    process::{ChildStdin, Command, Stdio},
+    sync::mpsc::SyncSender,
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use schema::{Device, Event};
 
+use self::output::{Assignment, Desk};
 use super::{
     affinity,
-    lines::{Lines, copy_log, last_line},
-    memory,
     mps::Mps,
     scheduler::{ProcessEnd, TICKS_PER_SECOND},
     slots::Slot,
@@ -42,18 +33,6 @@ const KEEP_BUFFERS: [(&str, &str); 2] = [
     ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
     ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
 ];
-
-/// The longest line of a trainer that is read, in bytes.
-const LONGEST_LINE: usize = 1 << 20;
-/// The most bytes of events that are kept in the attempt's folder.
-const MOST_EVENTS: usize = 256 << 20;
-/// The most bytes of the beginning of a log that are kept there.
-const MOST_LOG: u64 = 32 << 20;
-
-/// How long the output of a process that has ended may say nothing before it is given up.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How often that is tried if something else goes on writing there.
-const LISTENED: u32 = 10;
 
 /// The ticks that a trainer may take to leave after its last event.
 const LEAVING: u32 = 10 * TICKS_PER_SECOND;
@@ -71,6 +50,8 @@ pub(super) struct Message {
 #[derive(Debug)]
 pub(super) enum Notice {
     Event(Event),
+    /// The process has finished the attempt and waits for the next one.
+    Ready,
     Exited(ProcessEnd),
 }
 
@@ -79,6 +60,9 @@ pub(super) enum Notice {
 pub(super) struct Child {
     group: Option<Pid>,
     lifeline: ChildStdin,
+    desk: Desk,
+    /// True if it makes several attempts.
+    serves: bool,
     /// Ticks since its last event.
     silent: u32,
     /// True if its last event was a result.
@@ -90,7 +74,7 @@ pub(super) struct Child {
 }
 
 /// Where the notices of an attempt go.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Reports {
     pub(super) job: Job,
     pub(super) attempt: u32,
@@ -106,10 +90,31 @@ impl Child {
         folder: &AttemptFolder,
         reports: Reports,
     ) -> io::Result<Child> {
-        let log = File::create(folder.log())?;
         let mut command = Command::new(program);
+        command.arg(folder.attempt());
+        let assignment = Assignment::new(folder, reports)?;
+        Child::spawn(command, slot, mps, Some(assignment))
+    }
+
+    /// Starts `program` so that it waits for attempts under `results`.
+    pub(super) fn serve(
+        program: &Path,
+        slot: &Slot,
+        mps: Option<&Mps>,
+        results: &Path,
+    ) -> io::Result<Child> {
+        let mut command = Command::new(program);
+        command.arg("--serve").arg(slot.device.name()).arg(results);
+        Child::spawn(command, slot, mps, None)
+    }
+
+    fn spawn(
+        mut command: Command,
+        slot: &Slot,
+        mps: Option<&Mps>,
+        assignment: Option<Assignment>,
+    ) -> io::Result<Child> {
         command
-            .arg(folder.attempt())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -129,17 +134,37 @@ impl Child {
         if let Some(process) = group.filter(|_| !slot.cores.is_empty()) {
             affinity::confine(process, &slot.cores);
         }
-        // Dropped if a thread below cannot be started, which kills the process.
+        // Dropped if the thread below cannot be started, which kills the process.
         let child = Child {
             group,
             lifeline,
+            serves: assignment.is_none(),
+            desk: Desk::with(assignment),
             silent: 0,
             is_leaving: false,
             killed: None,
             hung: false,
         };
-        read_output(process, log, folder, reports)?;
+        output::receive(process, child.desk.clone())?;
         Ok(child)
+    }
+
+    /// Gives a process that serves its next attempt.
+    ///
+    /// # Errors
+    /// The attempt's files cannot be created, or the process has ended.
+    pub(super) fn assign(&mut self, folder: &AttemptFolder, reports: Reports) -> io::Result<()> {
+        self.desk.put(Assignment::new(folder, reports)?);
+        (self.silent, self.is_leaving) = (0, false);
+        let mut line = b"attempt ".to_vec();
+        line.extend(folder.attempt().as_os_str().as_bytes());
+        line.push(b'\n');
+        self.lifeline.write_all(&line)
+    }
+
+    /// True if it makes several attempts.
+    pub(super) fn serves(&self) -> bool {
+        self.serves
     }
 
     /// Returns its process group.
@@ -206,59 +231,6 @@ impl Drop for Child {
     }
 }
 
-/// Reads the events and the log of a process, and waits for its end, each in a thread.
-fn read_output(
-    mut process: process::Child,
-    mut log: File,
-    folder: &AttemptFolder,
-    reports: Reports,
-) -> io::Result<()> {
-    let pulse = Pulse::default();
-    // Both readers drop the sender at the end of what they read.
-    let (reading, read) = mpsc::channel();
-    if let Some(output) = process.stdout.take() {
-        let reader = EventReader {
-            reports: reports.clone(),
-            pulse: pulse.clone(),
-            copy: File::create(folder.events()).ok(),
-            room: MOST_EVENTS,
-        };
-        let reading = reading.clone();
-        in_thread(move || {
-            reader.read(output);
-            drop(reading);
-        })?;
-    }
-    if let Some(errors) = process.stderr.take() {
-        in_thread(move || {
-            copy_log(errors, &mut log, MOST_LOG);
-            drop(reading);
-        })?;
-    }
-    let folder = folder.clone();
-    let killed_before = memory::killed_by_the_system();
-    in_thread(move || {
-        let status = process.wait();
-        pulse.wait_for_the_end(&read);
-        let end = status.map_or_else(
-            |_| ProcessEnd::default(),
-            |status| ProcessEnd {
-                code: status.code(),
-                signal: status.signal(),
-                last_line: last_line(&folder.log()),
-                out_of_memory: status.signal() == Some(Signal::KILL.as_raw())
-                    && memory::killed_by_the_system() > killed_before,
-                ..ProcessEnd::default()
-            },
-        );
-        reports.send(Notice::Exited(end));
-    })
-}
-
-fn in_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().spawn(work).map(|_| ())
-}
-
 impl Reports {
     /// Returns false if the session has ended; then the lifeline ends the process.
     fn send(&self, notice: Notice) -> bool {
@@ -268,76 +240,6 @@ impl Reports {
             notice,
         };
         self.messages.send(message).is_ok()
-    }
-}
-
-/// Reads the events of a process.
-struct EventReader {
-    reports: Reports,
-    pulse: Pulse,
-    copy: Option<File>,
-    /// The number of bytes that may still be copied.
-    room: usize,
-}
-
-impl EventReader {
-    fn read(mut self, output: ChildStdout) {
-        for line in Lines::new(BufReader::new(output), LONGEST_LINE) {
-            let event = serde_json::from_slice::<Event>(&line);
-            if !matches!(event, Ok(Event::Alive {})) {
-                self.keep(line);
-            }
-            self.pulse.begin();
-            let is_heard = event.map_or(true, |event| self.reports.send(Notice::Event(event)));
-            self.pulse.end();
-            if !is_heard {
-                break;
-            }
-        }
-    }
-
-    /// Copies a line into the attempt's folder.
-    fn keep(&mut self, mut line: Vec<u8>) {
-        line.push(b'\n');
-        if let Some(file) = &mut self.copy
-            && self.room >= line.len()
-        {
-            // The copy is for people; the run continues without it if the disk is full.
-            let _ = file.write_all(&line);
-            self.room -= line.len();
-        }
-    }
-}
-
-/// Counts the beginnings and ends of sending an event: it is odd while the session is busy and the
-/// reader of events has to wait.
-#[derive(Clone, Default)]
-struct Pulse(Arc<AtomicU64>);
-
-impl Pulse {
-    fn begin(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn end(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Waits until the output of a process that has ended is read, unless another process holds it.
-    fn wait_for_the_end(&self, read: &Receiver<()>) {
-        let mut listened = 0;
-        while listened < LISTENED {
-            let before = self.0.load(Ordering::Relaxed);
-            if read.recv_timeout(LAST_WORDS) == Err(RecvTimeoutError::Disconnected) {
-                return;
-            }
-            let now = self.0.load(Ordering::Relaxed);
-            let is_waiting = !now.is_multiple_of(2);
-            if now == before && !is_waiting {
-                return;
-            }
-            listened += u32::from(!is_waiting);
-        }
     }
 }
 

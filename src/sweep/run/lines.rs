@@ -3,45 +3,76 @@
 use std::{
     collections::VecDeque,
     io::{self, BufRead, Read, Seek, SeekFrom, Write},
+    mem,
     path::Path,
 };
 
 use schema::visible::visible;
 
+/// Puts lines together that arrive in pieces; empty ones and those longer than `limit` bytes are left out.
+#[derive(Debug)]
+pub(super) struct LineBuffer {
+    limit: usize,
+    /// The beginning of a line.
+    line: Vec<u8>,
+    /// True if the line is too long.
+    is_long: bool,
+}
+
+impl LineBuffer {
+    pub(super) fn new(limit: usize) -> LineBuffer {
+        LineBuffer {
+            limit,
+            line: Vec::new(),
+            is_long: false,
+        }
+    }
+
+    /// Takes bytes from the beginning of a piece up to the end of the next line, and returns that line; `None` once the
+    /// piece is used up.
+    pub(super) fn next_in(&mut self, piece: &mut &[u8]) -> Option<Vec<u8>> {
+        while !piece.is_empty() {
+            let end = piece.iter().position(|&byte| byte == b'\n');
+            let (part, rest) = piece.split_at(end.unwrap_or(piece.len()));
+            self.add(part);
+            *piece = rest.strip_prefix(b"\n").unwrap_or(rest);
+            if end.is_some()
+                && let Some(line) = self.end()
+            {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.is_long |= self.line.len() + part.len() > self.limit;
+        if self.is_long {
+            self.line.clear();
+        } else {
+            self.line.extend(part);
+        }
+    }
+
+    /// Ends the line, and returns it.
+    pub(super) fn end(&mut self) -> Option<Vec<u8>> {
+        let line = mem::take(&mut self.line);
+        let is_long = mem::take(&mut self.is_long);
+        (!line.is_empty() && !is_long).then_some(line)
+    }
+}
+
 /// Lines of a text, without empty ones and those longer than `limit` bytes.
 pub(super) struct Lines<R> {
     text: R,
-    limit: usize,
+    buffer: LineBuffer,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(text: R, limit: usize) -> Lines<R> {
-        Lines { text, limit }
-    }
-
-    /// Reads up to the end of a line that is not empty, and keeps the beginning of it.
-    fn read_line(&mut self) -> io::Result<Vec<u8>> {
-        self.skip_empty()?;
-        let mut line = Vec::new();
-        let limit = self.limit as u64 + 1;
-        self.text
-            .by_ref()
-            .take(limit)
-            .read_until(b'\n', &mut line)?;
-        if line.len() > self.limit && !line.ends_with(b"\n") {
-            self.text.skip_until(b'\n')?;
-        }
-        Ok(line)
-    }
-
-    fn skip_empty(&mut self) -> io::Result<()> {
-        loop {
-            let text = self.text.fill_buf()?;
-            let empty = text.iter().take_while(|&&byte| byte == b'\n').count();
-            if empty == 0 {
-                return Ok(());
-            }
-            self.text.consume(empty);
+        Lines {
+            text,
+            buffer: LineBuffer::new(limit),
         }
     }
 }
@@ -51,12 +82,16 @@ impl<R: BufRead> Iterator for Lines<R> {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         loop {
-            let mut line = self.read_line().ok().filter(|line| !line.is_empty())?;
-            if line.ends_with(b"\n") {
-                line.pop();
+            let text = self.text.fill_buf().unwrap_or_default();
+            if text.is_empty() {
+                return self.buffer.end();
             }
-            if line.len() <= self.limit {
-                return Some(line);
+            let mut rest = text;
+            let line = self.buffer.next_in(&mut rest);
+            let used = text.len() - rest.len();
+            self.text.consume(used);
+            if line.is_some() {
+                return line;
             }
         }
     }
@@ -65,40 +100,55 @@ impl<R: BufRead> Iterator for Lines<R> {
 /// The most of the end of a log that is kept beyond its limit, and that is read for its last line.
 const TAIL: usize = 64 << 10;
 
-/// Copies a log into a file: at most `limit` bytes of its beginning, and its end. The log is for
-/// people; it is read to its end even if the disk is full.
-pub(super) fn copy_log(mut log: impl Read, file: &mut impl Write, limit: u64) {
-    let beginning = io::copy(&mut log.by_ref().take(limit), file);
-    if let Ok((left_out, end)) = skip(log)
-        && beginning.is_ok()
-    {
-        let _ = write_end(file, left_out, &end);
-    }
+/// Copies a log into a file: at most `limit` bytes of its beginning, and its end. The log is for people; a full disk
+/// does not matter.
+#[derive(Debug)]
+pub(super) struct LogCopy<W> {
+    file: W,
+    /// The bytes that the beginning may still have.
+    room: u64,
+    /// The number of bytes between the beginning and the end.
+    left_out: u64,
+    end: VecDeque<u8>,
+    /// True if the disk did not take the beginning.
+    is_broken: bool,
 }
 
-fn write_end(file: &mut impl Write, left_out: u64, end: &[u8]) -> io::Result<()> {
-    if left_out > 0 {
-        writeln!(file, "\n[{left_out} bytes are left out here]")?;
-    }
-    file.write_all(end)
-}
-
-/// Reads to the end. Returns the number of bytes before the last ones, and the last ones.
-fn skip(mut log: impl Read) -> io::Result<(u64, Vec<u8>)> {
-    let mut buffer = vec![0; TAIL];
-    let (mut end, mut left_out) = (VecDeque::new(), 0);
-    loop {
-        let read = match log.read(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read?,
-        };
-        if read == 0 {
-            return Ok((left_out, end.into()));
+impl<W: Write> LogCopy<W> {
+    pub(super) fn new(file: W, limit: u64) -> LogCopy<W> {
+        LogCopy {
+            file,
+            room: limit,
+            left_out: 0,
+            end: VecDeque::new(),
+            is_broken: false,
         }
-        end.extend(&buffer[..read]);
-        let excess = end.len().saturating_sub(TAIL);
-        end.drain(..excess);
-        left_out += excess as u64;
+    }
+
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        let room = usize::try_from(self.room).unwrap_or(usize::MAX);
+        let (beginning, end) = bytes.split_at(room.min(bytes.len()));
+        self.room -= beginning.len() as u64;
+        self.is_broken |= self.file.write_all(beginning).is_err();
+        self.end.extend(end);
+        let excess = self.end.len().saturating_sub(TAIL);
+        self.end.drain(..excess);
+        self.left_out += excess as u64;
+    }
+
+    /// Writes the end.
+    pub(super) fn close(mut self) {
+        if !self.is_broken {
+            let _ = self.write_end();
+        }
+    }
+
+    fn write_end(&mut self) -> io::Result<()> {
+        if self.left_out > 0 {
+            let left_out = self.left_out;
+            writeln!(self.file, "\n[{left_out} bytes are left out here]")?;
+        }
+        self.file.write_all(self.end.make_contiguous())
     }
 }
 
@@ -142,13 +192,27 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_arrive_in_pieces_are_put_together() {
+        let mut buffer = LineBuffer::new(4);
+        let mut lines = Vec::new();
+        for mut piece in [b"a".as_slice(), b"b\n\nc\n12", b"345\nd", b"\n"] {
+            while let Some(line) = buffer.next_in(&mut piece) {
+                lines.push(String::from_utf8(line).unwrap());
+            }
+        }
+        assert_eq!(lines, ["ab", "c", "d"]);
+    }
+
+    #[test]
     fn of_a_long_log_the_beginning_and_the_end_are_kept() {
         let copied = |length: usize| {
             let log: String = (0..length)
                 .map(|at| char::from(b'a' + (at % 26) as u8))
                 .collect();
             let mut file = Vec::new();
-            copy_log(log.as_bytes(), &mut file, 1000);
+            let mut copy = LogCopy::new(&mut file, 1000);
+            log.as_bytes().chunks(700).for_each(|piece| copy.add(piece));
+            copy.close();
             (log, String::from_utf8(file).unwrap())
         };
         for length in [0, 999, 1000, 1001, 1000 + TAIL] {

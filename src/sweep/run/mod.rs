@@ -1,7 +1,8 @@
-//! Executes a plan: one trainer process for each attempt at a job.
+//! Executes a plan: trainer processes make attempts at its jobs.
 //!
 //! The [`scheduler`] decides, without side effects; the [`session`] carries the decisions out. A
-//! [`child`] is one process, whose results are believed after a check ([`reply`]). [`slots`] is where
+//! [`child`] is one process, whose results are believed after a check ([`reply`]); some are [`waiting`] for their next
+//! attempt. [`slots`] is where
 //! processes can run, by cores, GPUs ([`driver`]) and `memory`; a `gauge` measures what they take of a GPU, and
 //! [`mps`] lets them share it. [`simulate`] runs a plan on a machine that is not there. A [`Watcher`] shows
 //! progress. [`leftovers`] of killed processes are removed at the start, and [`stragglers`] among them ended.
@@ -22,6 +23,7 @@ pub mod simulate;
 pub mod slots;
 pub mod stragglers;
 pub mod trainer;
+mod waiting;
 
 use schema::Event;
 

@@ -355,8 +355,8 @@ impl Scheduler {
 
     /// True if nothing runs and nothing can start.
     pub fn is_over(&self) -> bool {
-        let may_start = !self.is_draining() && self.any_can_start();
-        self.places.running().next().is_none() && !may_start
+        let may_start = || !self.is_draining() && self.any_can_start();
+        self.places.running().next().is_none() && !may_start()
     }
 
     /// Returns the ticks after which something may start by itself; nothing if only the end of an attempt
@@ -426,6 +426,7 @@ impl Scheduler {
             | Event::Memory { .. }
             | Event::Survey { .. }
             | Event::Alive {}
+            | Event::Ready {}
             | Event::Network { .. }
             | Event::Host(_)
             | Event::Checkpoint { .. } => return Vec::new(),

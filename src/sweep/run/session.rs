@@ -5,7 +5,7 @@
 //! worker, one of many on a cluster ([`Role`]). Both claim each job before they begin it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     path::PathBuf,
     sync::{
@@ -33,6 +33,7 @@ use super::{
     scheduler::{Action, Input, Learned, ProcessEnd, Scheduler, Setup, TICKS_PER_SECOND, Tally},
     slots::{Layout, PlaceId, Slot, SlotId},
     trainer::Trainer,
+    waiting::Waiting,
 };
 use crate::{
     config::Sweep,
@@ -166,6 +167,7 @@ struct Running<'r, 'a> {
     agenda: Agenda,
     journal: Journal,
     attempts: BTreeMap<Job, LiveAttempt>,
+    waiting: Waiting,
     /// Inputs for the scheduler that the session itself causes.
     inputs: VecDeque<Input>,
     /// Trainings that have ended, whose studies have not heard of it.
@@ -184,6 +186,7 @@ struct Running<'r, 'a> {
 /// An attempt whose end is not written down yet.
 struct LiveAttempt {
     claim: Claim,
+    slot: SlotId,
     place: PlaceId,
     work: Work,
     /// Its process; `None` if it could not be started.
@@ -209,10 +212,17 @@ impl LiveAttempt {
             | Event::Memory { .. }
             | Event::Survey { .. }
             | Event::Alive {}
+            | Event::Ready {}
             | Event::Checkpoint { .. }
             | Event::Finished(_)
             | Event::Failed { .. } => {}
         }
+    }
+
+    /// Returns the slot of a trainer that may make other attempts.
+    fn served_slot(&self) -> Option<SlotId> {
+        let serves = self.child.as_ref().is_some_and(Child::serves);
+        serves.then_some(self.slot)
     }
 
     /// Returns what the attempt was computed by.
@@ -270,6 +280,7 @@ impl Session<'_> {
             agenda,
             journal,
             attempts: BTreeMap::new(),
+            waiting: Waiting::default(),
             inputs,
             trained: Vec::new(),
             interrupts: 0,
@@ -496,14 +507,54 @@ impl Running<'_, '_> {
     ) -> Result<(), SessionError> {
         while !scheduler.is_over() {
             let input = self.next(watcher)?;
+            let begins = matches!(input, Input::Begin);
             self.carry_out(scheduler.on(input), watcher)?;
             while let Some(run) = self.trained.pop() {
                 if !self.session.role.is_worker() {
                     self.grow(run, scheduler, watcher)?;
                 }
             }
+            if begins {
+                self.start_ahead();
+            }
+            self.waiting.settle();
         }
         Ok(())
+    }
+
+    /// Starts trainers ahead in the slots that will make the first attempts, while data is prepared.
+    fn start_ahead(&mut self) {
+        let is_preparing = |job: &Job| matches!(job, Job::Prepare(_));
+        let session = &*self.session;
+        if !session.trainer.description.serves || !self.attempts.keys().any(is_preparing) {
+            return;
+        }
+        let trainings = self.freshness.iter();
+        let trainings = trainings.filter(|(job, freshness)| {
+            matches!((job, freshness), (Job::Train(_), Freshness::Stale(_)))
+        });
+        let served = self.attempts.values().filter_map(LiveAttempt::served_slot);
+        let served: BTreeSet<SlotId> = served.collect();
+        let slots = session.layout.first_slots(trainings.count());
+        for id in slots.into_iter().filter(|id| !served.contains(id)) {
+            let slot = &session.layout.slots[id.0];
+            // An error shows once an attempt starts there.
+            if let Ok(child) = self.serving(slot) {
+                self.waiting.add_ahead(id, child);
+            }
+        }
+    }
+
+    /// Starts a trainer that waits for attempts.
+    fn serving(&self, slot: &Slot) -> io::Result<Child> {
+        let Session {
+            trainer,
+            mps,
+            ledger,
+            ..
+        } = &*self.session;
+        let results = absolute(ledger.root());
+        Child::serve(&trainer.program, slot, *mps, &results)
     }
 
     /// Continues the studies that have the run among their trials.
@@ -583,6 +634,7 @@ impl Running<'_, '_> {
             let interrupts = self.session.interrupts.load(Ordering::Relaxed);
             if self.session.role.counted(interrupts) > self.interrupts {
                 self.interrupts += 1;
+                self.waiting.clear();
                 return Ok(Input::Interrupt);
             }
             let left = TICK.saturating_sub(self.last_tick.elapsed());
@@ -609,6 +661,7 @@ impl Running<'_, '_> {
                 self.inputs.push_back(Input::Exited(job, end));
             }
         }
+        self.waiting.tick();
         if self.ticks.is_multiple_of(MEASURED_EVERY) {
             self.measure_memory();
         }
@@ -666,23 +719,25 @@ impl Running<'_, '_> {
         let Some(child) = attempt.child.as_mut() else {
             return Ok(None);
         };
-        match notice {
+        attempt.end = match notice {
             Notice::Event(event) => {
                 let event = checked(event, &attempt.work);
                 child.heard(&event);
                 attempt.note(&event);
                 watcher.on_event(job, &event);
-                Ok(Some(Input::Event(job, event)))
+                return Ok(Some(Input::Event(job, event)));
             }
-            Notice::Exited(end) => {
-                attempt.end = child.end(end);
-                if attempt.claim.stands()? {
-                    return Ok(Some(Input::Exited(job, attempt.end.clone())));
-                }
-                self.give_up(job, watcher)?;
-                Ok(Some(Input::Taken(job)))
-            }
+            Notice::Ready => ProcessEnd {
+                is_waiting: true,
+                ..ProcessEnd::default()
+            },
+            Notice::Exited(end) => child.end(end),
+        };
+        if attempt.claim.stands()? {
+            return Ok(Some(Input::Exited(job, attempt.end.clone())));
         }
+        self.give_up(job, watcher)?;
+        Ok(Some(Input::Taken(job)))
     }
 
     /// Ends the attempt at a job that another process has claimed. A worker stops then: what the batch system had
@@ -746,7 +801,8 @@ impl Running<'_, '_> {
             return Ok(());
         };
         let session = &*self.session;
-        let slot = &session.layout.slots[slot.0];
+        let id = slot;
+        let slot = &session.layout.slots[id.0];
         let place = slot.place;
         let (number, folder) = (claim.number(), claim.folder());
         let attempt = Attempt {
@@ -766,10 +822,23 @@ impl Running<'_, '_> {
             .append(started)
             .map_err(|source| SessionError::journal(session.ledger, source))?;
         watcher.started(job, number, &slot.name);
-        let child = self.start_child(job, number, slot, &folder);
+        let may_serve = session.trainer.description.serves
+            && attempt.threads == slot.threads
+            && folder.fits_into_a_line();
+        let reports = Reports {
+            job,
+            attempt: number,
+            messages: self.sender.clone(),
+        };
+        let waiting = match may_serve {
+            true => self.waiting.take(id),
+            false => None,
+        };
+        let child = self.start_child(waiting, may_serve, slot, &folder, reports);
         let child = child.map_err(|message| self.inputs.push_back(Input::NotStarted(job, message)));
         let attempt = LiveAttempt {
             claim,
+            slot: id,
             place,
             work: attempt.work,
             child: child.ok(),
@@ -839,24 +908,33 @@ impl Running<'_, '_> {
         }
     }
 
-    /// Starts a trainer.
+    /// Gives an attempt to the trainer that waits in its slot, or to a new one.
     ///
     /// # Errors
     /// With a sentence for the user.
     fn start_child(
         &self,
-        job: Job,
-        attempt: u32,
+        waiting: Option<Child>,
+        may_serve: bool,
         slot: &Slot,
         folder: &AttemptFolder,
+        reports: Reports,
     ) -> Result<Child, String> {
-        let reports = Reports {
-            job,
-            attempt,
-            messages: self.sender.clone(),
+        let session = &*self.session;
+        let program = &session.trainer.program;
+        if let Some(mut child) = waiting
+            && child.assign(folder, reports.clone()).is_ok()
+        {
+            return Ok(child);
+        }
+        let child = match may_serve {
+            true => self.serving(slot).and_then(|mut child| {
+                child.assign(folder, reports)?;
+                Ok(child)
+            }),
+            false => Child::start(program, slot, session.mps, folder, reports),
         };
-        let program = &self.session.trainer.program;
-        Child::start(program, slot, self.session.mps, folder, reports).map_err(|error| {
+        child.map_err(|error| {
             let program = program.display();
             format!("failed to start the trainer `{program}`: {error}")
         })
@@ -869,9 +947,17 @@ impl Running<'_, '_> {
         again: bool,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
-        let Some(attempt) = self.attempts.remove(&job) else {
+        let Some(mut attempt) = self.attempts.remove(&job) else {
             return Ok(());
         };
+        if let Some(child) = attempt.child.take()
+            && child.serves()
+            && attempt.end.is_waiting
+            && end == AttemptEnd::Finished
+        {
+            let device = self.session.layout.slots[attempt.slot.0].device;
+            self.waiting.add(attempt.slot, child, device);
+        }
         watcher.ended(job, &end, again);
         let exit = AttemptExit {
             end: end.clone(),

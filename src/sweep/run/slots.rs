@@ -1,6 +1,6 @@
 //! Slots, in which attempts run: shares of GPUs, or threads of the CPU.
 
-use std::thread;
+use std::{collections::BTreeSet, thread};
 
 use schema::{Device, Numerics};
 use thiserror::Error;
@@ -77,6 +77,20 @@ impl Layout {
     pub fn for_runs(&self) -> impl Iterator<Item = &Slot> {
         let device = self.device();
         self.slots.iter().filter(move |slot| slot.device == device)
+    }
+
+    /// Returns the slots in which this many runs start first: one of each GPU, or of the CPU as many as may be in use.
+    pub fn first_slots(&self, runs: usize) -> Vec<SlotId> {
+        let device = self.device();
+        let mut used = BTreeSet::new();
+        let slots = self.slots.iter().enumerate();
+        let first = slots.filter(|(_, slot)| match slot.device {
+            _ if slot.device != device => false,
+            Device::Cuda => used.insert(slot.place),
+            Device::Cpu => true,
+        });
+        let most = self.at_most.map_or(runs, |most| runs.min(most as usize));
+        first.map(|(number, _)| SlotId(number)).take(most).collect()
     }
 
     /// Returns the GPUs that runs would share if their memory were known.

@@ -2,11 +2,13 @@
 //!
 //! A trainer ends itself when its orchestrator dies. One that is stopped, by a signal or with a frozen container, cannot:
 //! it would go on when it is continued, and write into the folder of a run that another attempt may have finished. It
-//! is known by its command line, which names an attempt in this results folder. Trainers whose process has a living
+//! is known by its command line, which names this results folder or an attempt in it. Trainers whose process has a living
 //! orchestrator are left alone: workers of a batch system may be on the same machine.
 
 use std::{
-    fs, io,
+    ffi::OsStr,
+    fs, io, iter,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -26,6 +28,9 @@ pub struct StragglerError {
     /// The results folder.
     folder: PathBuf,
 }
+
+/// How far up an orchestrator is looked for.
+const MOST_ANCESTORS: usize = 20;
 
 /// How long a killed process may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -57,7 +62,8 @@ pub fn end(results: &Path) -> Result<Vec<i32>, StragglerError> {
         .collect())
 }
 
-/// Returns the processes whose command line names an attempt below a folder that no living process makes.
+/// Returns the processes that were started for a results folder or for an attempt in it, and that no living process has
+/// use for.
 fn trainers(folder: &Path) -> Vec<Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
@@ -66,19 +72,48 @@ fn trainers(folder: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// True if a process, by its folder in `/proc`, was started with an attempt below a folder that no living process makes.
+/// True if a process, by its folder in `/proc`, was started for a results folder or for an attempt in it, and no living process
+/// has use for it.
 fn works_in(folder: &Path, process: &Path) -> io::Result<bool> {
     let command = durable::read(&process.join("cmdline"))?;
-    let arguments = command.split(|&byte| byte == 0);
-    let mut attempts = arguments.filter(|argument| argument.ends_with(b"/attempt.json"));
-    let Some(attempt) = attempts.next() else {
+    let arguments: Vec<&[u8]> = command.split(|&byte| byte == 0).collect();
+    let serves = arguments
+        .iter()
+        .position(|&argument| argument == b"--serve");
+    let path = match serves {
+        Some(at) => arguments.get(at + 2),
+        None => arguments
+            .iter()
+            .find(|argument| argument.ends_with(b"/attempt.json")),
+    };
+    let Some(path) = path else {
         return Ok(false);
     };
-    let path = PathBuf::from(String::from_utf8_lossy(attempt).into_owned());
-    let path = fs::read_link(process.join("cwd"))?.join(path);
+    let path = fs::read_link(process.join("cwd"))?.join(OsStr::from_bytes(path));
     let path = path.canonicalize()?;
-    let attempt = AttemptFolder::at(path.parent().unwrap_or(&path));
-    Ok(path.starts_with(folder) && !attempt.is_made_here())
+    let is_in_use = match serves {
+        Some(_) => has_orchestrator(process),
+        None => AttemptFolder::at(path.parent().unwrap_or(&path)).is_made_here(),
+    };
+    Ok(path.starts_with(folder) && !is_in_use)
+}
+
+/// True if a process has one like this among its ancestors: processes whose parent has died belong to the system.
+fn has_orchestrator(process: &Path) -> bool {
+    let name_of = |process: &Path| durable::read(&process.join("comm")).ok();
+    let own = name_of(Path::new("/proc/self"));
+    let ancestors = iter::successors(parent_of(process), |process| parent_of(process));
+    ancestors
+        .take(MOST_ANCESTORS)
+        .any(|process| name_of(&process) == own)
+}
+
+/// Returns the folder in `/proc` of the parent of a process.
+fn parent_of(process: &Path) -> Option<PathBuf> {
+    let status = durable::read_to_string(&process.join("status")).ok()?;
+    let mut fields = status.lines().filter_map(|line| line.strip_prefix("PPid:"));
+    let parent: u32 = fields.next()?.trim().parse().ok()?;
+    (parent > 0).then(|| PathBuf::from(format!("/proc/{parent}")))
 }
 
 /// Kills a process, and its group if it leads one. An error means that it has ended, or shows when it does not end.

@@ -6,15 +6,16 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
-    path::Path,
-    process::{Child, Command, Output, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use schema::{
-    Attempt, Backbone, Cache, Color, Contrastive, Dataset, Description, Device, Event, Fingerprint,
-    Finished, Glyphs, ImageSize, Loss, MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe,
-    Sampler, Sgd, StoredImages, TrainWork, Training, Transform, Work,
+    Attempt, Backbone, Cache, Color, Contrastive, Dataset, Description, Device, EvaluateWork,
+    Event, Fingerprint, Finished, Glyphs, Host, ImageSize, Loss, MPerClass, Metric, Model,
+    Optimizer, PROTOCOL, PrepareWork, Recipe, Sampler, Sgd, StoredImages, TrainWork, Training,
+    Transform, Work,
 };
 use tempfile::TempDir;
 
@@ -60,12 +61,16 @@ fn recipe(steps: u64) -> Recipe {
     }
 }
 
-fn write(folder: &Path, work: Work) -> std::path::PathBuf {
+fn write(folder: &Path, work: Work) -> PathBuf {
+    write_for(folder, 1, work)
+}
+
+fn write_for(folder: &Path, threads: u32, work: Work) -> PathBuf {
     let attempt = Attempt {
         protocol: PROTOCOL,
         number: 1,
         device: Device::Cpu,
-        threads: 1,
+        threads,
         work,
     };
     let path = folder.join("attempt.json");
@@ -133,6 +138,171 @@ fn events(output: &Output) -> Vec<Event> {
         .map(|line| serde_json::from_str(line).unwrap())
         .filter(|event| *event != Event::Alive {})
         .collect()
+}
+
+/// A trainer that serves.
+struct Server {
+    child: Child,
+    requests: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(results: &Path) -> Server {
+        let mut command = trainer();
+        command.args(["--serve", "cpu"]).arg(results);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Server {
+            requests: child.stdin.take().unwrap(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    fn ask(&mut self, attempt: &Path) {
+        writeln!(self.requests, "attempt {}", attempt.display()).unwrap();
+    }
+
+    /// Returns the events up to the one that says that it is ready; all that are left if it does not say so.
+    fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut line = String::new();
+        while self.output.read_line(&mut line).unwrap() > 0 {
+            let event: Event = serde_json::from_str(&line).unwrap();
+            line.clear();
+            if event == (Event::Ready {}) {
+                break;
+            }
+            events.push(event);
+        }
+        events
+    }
+
+    fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+/// Returns the largest memory and the result of an attempt, without its course.
+fn result(events: &[Event]) -> (u64, &Event) {
+    let peak = events.iter().find_map(|event| match event {
+        Event::Host(Host { memory, .. }) => *memory,
+        _ => None,
+    });
+    (peak.unwrap(), events.last().unwrap())
+}
+
+/// Writes the attempts at training and measuring a recipe in a run's folder.
+fn train_and_evaluate(folder: &Path, name: &str, recipe: &Recipe) -> [PathBuf; 2] {
+    let (data, run) = (folder.join("data"), folder.join(name));
+    let train = Work::Train(TrainWork {
+        recipe: recipe.clone(),
+        data: data.clone(),
+        run: run.clone(),
+        weights: None,
+        scripts: None,
+        checkpoint_seconds: Some(3600.0),
+        deterministic: false,
+    });
+    let evaluate = Work::Evaluate(EvaluateWork {
+        recipe: recipe.clone(),
+        data,
+        run: run.clone(),
+        metrics: vec![Metric::MapAtR],
+        read_only: false,
+    });
+    [("train", train), ("evaluate", evaluate)].map(|(job, work)| {
+        let folder = run.join(job);
+        fs::create_dir_all(&folder).unwrap();
+        write(&folder, work)
+    })
+}
+
+#[test]
+fn an_attempt_that_is_served_after_others_has_the_bits_and_the_memory_of_one_in_a_process_of_its_own()
+ {
+    let (folder, _) = training(1);
+    let folder = folder.path();
+    // The first training takes more memory than the second.
+    let mut first = recipe(3);
+    first.model = Model::new(Backbone::Conv4, Some(8192));
+    let second = Recipe {
+        seed: 7,
+        ..recipe(20)
+    };
+    let mut server = Server::start(folder);
+    let mut served = Vec::new();
+    let attempts = [
+        train_and_evaluate(folder, "first", &first),
+        train_and_evaluate(folder, "served", &second),
+    ];
+    for attempt in attempts.as_flattened() {
+        server.ask(attempt);
+        served.push(server.events());
+    }
+    let alone = train_and_evaluate(folder, "alone", &second).map(|attempt| {
+        let output = trainer().arg(attempt).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        events(&output)
+    });
+    let [of_first, _, of_train, of_evaluate] = [0, 1, 2, 3].map(|at| result(&served[at]));
+    let [alone_train, alone_evaluate] = [0, 1].map(|at| result(&alone[at]));
+    assert_eq!(of_train.1, alone_train.1);
+    assert_eq!(of_evaluate.1, alone_evaluate.1);
+    for file in ["model.safetensors", "embeddings.safetensors", "queries.csv"] {
+        let read = |run: &str| durable::read(&folder.join(run).join(file)).unwrap();
+        assert!(read("served") == read("alone"), "{file}");
+    }
+    let middle = u64::midpoint(of_first.0, alone_train.0);
+    assert!(
+        alone_train.0 < middle && of_train.0 < middle,
+        "{} {} {}",
+        of_first.0,
+        of_train.0,
+        alone_train.0
+    );
+}
+
+#[test]
+fn a_process_that_serves_ends_after_a_failure_and_with_a_request_to_stop() {
+    let (folder, _) = training(1);
+    let folder = folder.path();
+    let mut broken = recipe(3);
+    broken.images.size = ImageSize::Square(32);
+    let mut server = Server::start(folder);
+    server.ask(&train_and_evaluate(folder, "broken", &broken)[0]);
+    let last = server.events().pop();
+    assert!(matches!(last, Some(Event::Failed { .. })), "{last:?}");
+    assert_eq!(server.exit_code(), Some(1));
+
+    let mut server = Server::start(folder);
+    writeln!(server.requests, "stop").unwrap();
+    assert_eq!(server.exit_code(), Some(3));
+
+    let mut server = Server::start(folder);
+    server.ask(&train_and_evaluate(folder, "endless", &recipe(ENDLESS))[0]);
+    writeln!(server.requests, "stop").unwrap();
+    assert!(last_checkpoint(&server.events()).is_some());
+    assert_eq!(server.exit_code(), Some(3));
+
+    let mut server = Server::start(folder);
+    server.ask(&train_and_evaluate(folder, "good", &recipe(1))[0]);
+    assert!(matches!(server.events().pop(), Some(Event::Finished(_))));
+    let Work::Train(work) = read_work(folder, "good") else {
+        panic!("it is a training")
+    };
+    server.ask(&write_for(folder, 2, Work::Train(work)));
+    assert!(server.events().is_empty());
+    assert_eq!(server.exit_code(), Some(2));
+}
+
+fn read_work(folder: &Path, run: &str) -> Work {
+    let text = durable::read(&folder.join(run).join("train/attempt.json")).unwrap();
+    serde_json::from_slice::<Attempt>(&text).unwrap().work
 }
 
 #[test]

@@ -52,6 +52,7 @@ struct MemberAt<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
     map: Option<u32>,
     run: RunId,
+    priority: i32,
 }
 
 #[derive(Serialize)]
@@ -122,6 +123,7 @@ impl<'p> MemberAt<'p> {
             fold: member.fold,
             map: member.map,
             run: member.run,
+            priority: member.priority,
         }
     }
 }

@@ -118,6 +118,7 @@ fn add(curves: &mut Curves, event: &Event) {
         | Event::Network { .. }
         | Event::Remark { .. }
         | Event::Alive {}
+        | Event::Ready {}
         | Event::Checkpoint { .. }
         | Event::Finished(_)
         | Event::Failed { .. } => {}

@@ -203,6 +203,7 @@ impl Reported {
             | Event::Learning { .. }
             | Event::Memory { .. }
             | Event::Alive {}
+            | Event::Ready {}
             | Event::Checkpoint { .. }
             | Event::Finished(_)
             | Event::Network { .. }

@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
 use schema::{Device, EnsembleId, KindId, RunId};
 
-use super::{Agenda, JobSpec, Stage, Turn, step};
+use super::{Agenda, JobSpec, Stage, Turn, priority_of, step};
 use crate::{
     ledger::Job,
     plan::{Plan, Study, StudyState, costs::kind},
@@ -133,6 +133,8 @@ impl<'p> Foreseen<'p> {
             has_to_run: true,
             turn: Turn {
                 stage,
+                priority: Reverse(priority_of(self.study, plan)),
+                is_usual: true,
                 chain: Reverse(step(chain)),
                 data: plan.runs.get(&self.example).map(|run| run.data),
                 row: self.study.members.start,

@@ -88,6 +88,45 @@ fn preparing_comes_first_then_measuring_then_training() {
 }
 
 #[test]
+fn the_runs_of_a_method_of_higher_priority_come_first_and_have_the_same_ids() {
+    let usual = Case::new(&three_seeds());
+    for (name, priority) in [("B", 10), ("A", -1)] {
+        let name = format!("name = \"{name}\"");
+        let sweep = three_seeds().replace(&name, &format!("{name}\npriority = {priority}"));
+        let mut case = Case::new(&sweep);
+        assert!(usual.desk.plan.runs.keys().eq(case.desk.plan.runs.keys()));
+        let runs = case.trainings().into_iter();
+        let methods: String = runs.map(|run| case.method(run)).collect();
+        assert_eq!(methods, "BBBAAA");
+    }
+}
+
+#[test]
+fn the_trials_of_a_search_and_the_data_of_a_method_have_its_priority() {
+    let search = "[search]\nstrategy = \"random\"\ntrials = 2\n";
+    let data = "[axes]\n\"data.dataset.glyphs.seed\" = [1, 2]\n";
+    let of_second = "priority = 1\nwhen = { \"data.dataset.glyphs.seed\" = 2 }";
+    let searched = "loss.contrastive = { neg_margin = { uniform = [0, 1] } }";
+    let sweep = TWO_METHODS
+        .replace("name = \"test\"", "name = \"test\"\nfolds = 2")
+        .replace("name = \"B\"", &format!("name = \"B\"\n{of_second}"))
+        .replace("loss.contrastive = {}", searched);
+    let mut case = Case::new(&format!("{sweep}{search}{data}"));
+    let jobs = case.in_order();
+    let dataset_of = |job: &JobSpec| match job.job {
+        Job::Prepare(data) => serde_json::to_string(&case.desk.plan.data[&data].dataset).unwrap(),
+        other => panic!("{other} comes before the data"),
+    };
+    assert!(dataset_of(&jobs[0]).contains("\"seed\":2"));
+    assert!(dataset_of(&jobs[1]).contains("\"seed\":1"));
+    let first = jobs.iter().find_map(|job| match job.job {
+        Job::Train(run) => Some(run),
+        Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => None,
+    });
+    assert!(case.desk.plan.trial_of(first.unwrap()).is_some());
+}
+
+#[test]
 fn one_training_of_each_kind_of_method_comes_before_all_others() {
     // The margins make four rows of two kinds.
     let axis = "[axes]\n\"method.A.loss.triplet.margin\" = [0.1, 0.2, 0.3]\n";

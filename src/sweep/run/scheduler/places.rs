@@ -9,7 +9,7 @@
 //! reserved for a job: nothing else starts there until the job has started, or, if it must be alone, until
 //! it has ended.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use schema::{Device, KindId};
 
@@ -34,6 +34,8 @@ pub(super) struct Need {
 #[derive(Debug)]
 pub(super) struct Places {
     slots: Vec<SlotState>,
+    /// The number of attempts that have ended.
+    ended: u64,
     places: Vec<PlaceState>,
     /// The share of a GPU's memory that must be free of other processes.
     free_share: f64,
@@ -43,6 +45,8 @@ pub(super) struct Places {
 struct SlotState {
     place: PlaceId,
     job: Option<Job>,
+    /// The number of attempts that had ended when the last one here did; 0: none ran here.
+    vacated: u64,
     /// True if a process that cannot be killed is still in it.
     lost: bool,
 }
@@ -83,6 +87,7 @@ impl Places {
         let slots = slots.iter().map(|&place| SlotState {
             place,
             job: None,
+            vacated: 0,
             lost: false,
         });
         let places = places.iter().map(|place| PlaceState {
@@ -96,6 +101,7 @@ impl Places {
         });
         Places {
             slots: slots.collect(),
+            ended: 0,
             places: places.collect(),
             free_share,
         }
@@ -134,7 +140,9 @@ impl Places {
         self.all_slots().any(|slot| self.is_free(slot))
     }
 
-    /// Returns a slot for a job that shares its place, if possible not at one of the places to `avoid`.
+    /// Returns a slot for a job that shares its place, if possible not at one of the places to `avoid`. Of those that are
+    /// equal, it is the one where an attempt ended last: its process may wait for another, and has what a run that it has
+    /// trained needs to be measured.
     pub(super) fn free_slot(
         &self,
         need: Need,
@@ -152,7 +160,14 @@ impl Places {
         free.min_by_key(|&slot| {
             let at = self.place_of(slot);
             let memory = self.places[at.0].place.memory;
-            (avoid.contains(&at), self.attempts_at(at), memory, slot)
+            let vacated = Reverse(self.slots[slot.0].vacated);
+            (
+                avoid.contains(&at),
+                self.attempts_at(at),
+                memory,
+                vacated,
+                slot,
+            )
         })
     }
 
@@ -209,6 +224,8 @@ impl Places {
         let Some(ended) = slot.job.take() else {
             return;
         };
+        self.ended += 1;
+        slot.vacated = self.ended;
         let place = &mut self.places[slot.place.0];
         place.attempts.retain(|attempt| attempt.job != ended);
         place.reserved.take_if(|reserved| reserved.job == ended);
@@ -299,7 +316,9 @@ impl Places {
     }
 
     fn is_free(&self, slot: SlotId) -> bool {
-        let SlotState { place, job, lost } = &self.slots[slot.0];
+        let SlotState {
+            place, job, lost, ..
+        } = &self.slots[slot.0];
         job.is_none() && !lost && self.places[place.0].is_usable() && !self.is_busy(*place)
     }
 

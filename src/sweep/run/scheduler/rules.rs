@@ -41,7 +41,7 @@ pub(super) fn rule(class: Failure) -> Rule {
     }
 }
 
-/// The end of a process.
+/// The end of a process, or of its work for an attempt.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessEnd {
     /// Its exit code, unless a signal killed it.
@@ -56,6 +56,8 @@ pub struct ProcessEnd {
     pub abandoned: bool,
     /// True if the system killed it because main memory was short.
     pub out_of_memory: bool,
+    /// True if the process goes on and waits for another attempt.
+    pub is_waiting: bool,
 }
 
 impl ProcessEnd {
@@ -84,6 +86,7 @@ impl ProcessEnd {
                     .to_owned()
             }
             _ if self.hung => "reported nothing for too long and was killed".to_owned(),
+            _ if self.is_waiting => "ended without reporting a result".to_owned(),
             _ if self.out_of_memory => {
                 "killed by the system, because main memory was short".to_owned()
             }

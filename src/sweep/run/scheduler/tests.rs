@@ -172,6 +172,48 @@ fn two_slots_are_filled_with_different_runs() {
 }
 
 #[test]
+fn a_run_is_measured_in_the_slot_where_it_was_trained() {
+    let mut stage = stage(2);
+    stage.scheduler.on(Input::Begin);
+    stage.finish(stage.prepare);
+    let (a, b) = (stage.runs[0], stage.runs[1]);
+    let measured_in = |actions: &[Action], run| {
+        actions.iter().find_map(|action| match action {
+            Action::Start { job, slot } if *job == Job::Evaluate(run) => Some(*slot),
+            _ => None,
+        })
+    };
+    assert_eq!(
+        measured_in(&stage.finish(Job::Train(a)), a),
+        Some(SlotId(0))
+    );
+    stage.finish(Job::Evaluate(a));
+    // The first slot is free as well.
+    assert_eq!(
+        measured_in(&stage.finish(Job::Train(b)), b),
+        Some(SlotId(1))
+    );
+}
+
+#[test]
+fn a_process_that_waits_without_a_result_has_crashed() {
+    let mut stage = stage(1);
+    stage.scheduler.on(Input::Begin);
+    let waits = ProcessEnd {
+        is_waiting: true,
+        ..ProcessEnd::default()
+    };
+    let actions = stage.scheduler.on(Input::Exited(stage.prepare, waits));
+    let [Action::Ended { end, again, .. }] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert!(
+        *again
+            && matches!(end, AttemptEnd::Failed { class: Failure::Crashed, message } if message == "ended without reporting a result")
+    );
+}
+
+#[test]
 fn a_result_is_published_before_it_is_written_down_as_finished() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
