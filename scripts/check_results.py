@@ -3,8 +3,8 @@
 
     python3 scripts/check_results.py [FOLDER]
 
-FOLDER is that of a report, by default reports/examples/quickstart. Needs polars, or pandas with pyarrow; what is not
-installed is skipped, and said so. The exit code is 1 if something differs.
+FOLDER is that of a report, by default reports/quickstart. Needs polars, or pandas with pyarrow; what is not there is
+skipped, and said so. The exit code is 1 if something differs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE = Path("reports/examples/quickstart")
+EXAMPLE = Path("reports/quickstart")
 NEEDED = {"polars": ["polars"], "pandas": ["pandas", "pyarrow"]}
 
 
 def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / EXAMPLE
+    if not (folder / "results.parquet").is_file():
+        print(f"skipped: there is no results.parquet in {folder}; `sweep report` writes it")
+        return 0
     compare = {"polars": compare_in_polars, "pandas": compare_in_pandas}
     for library, needed in NEEDED.items():
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
