@@ -7,15 +7,22 @@ Weights follow from a formula of their place among the sorted names, so that onl
 import json
 import pathlib
 
+import timm
 import torch
 import torchvision
 from timm.layers import resample_abs_pos_embed
+from timm.layers.mlp import SwiGLUPacked
 from timm.models.vision_transformer import VisionTransformer
 
 # The settings of a variant in a sweep file.
-VARIANTS = {"registers": {"registers": "four"}}
+VARIANTS = {
+    "registers": {"registers": "four"},
+    "GELU": {"activation": "gelu"},
+    "the mean": {"features": "mean"},
+    "both": {"features": "class_and_mean", "registers": "four"},
+}
 
-CLASSIFIERS = ("fc.", "classifier.", "head.", "aux1.", "aux2.")
+CLASSIFIERS = ("fc.", "classifier.", "aux1.", "aux2.")
 
 
 def vit(width, heads, size):
@@ -27,6 +34,10 @@ def dinov2(width, depth, heads, size, registers=0):
         img_size=size, patch_size=14, embed_dim=width, depth=depth, num_heads=heads, num_classes=0, init_values=1e-5,
         reg_tokens=registers, no_embed_class=registers > 0,
     )
+
+
+def named(name, size, **options):
+    return timm.create_model(name, num_classes=0, img_size=size, **options)
 
 
 # For each: the model, pixels a side, and whether it has batch norms.
@@ -44,7 +55,33 @@ MODELS = {
     "dinov2_s14 with registers": (lambda: dinov2(384, 12, 6, 42, 4), 42, False),
     "dinov2_b14": (lambda: dinov2(768, 12, 12, 28), 28, False),
     "dinov2_l14": (lambda: dinov2(1024, 24, 16, 28), 28, False),
+    "vit_s16 with the mean": (lambda: vit(384, 6, 48), 48, False),
+    "dinov2_s14 with both": (lambda: dinov2(384, 12, 6, 42, 4), 42, False),
+    "dinov3_s16": (lambda: named("vit_small_patch16_dinov3", 48, global_pool="token"), 48, False),
+    "dinov3_b16": (lambda: named("vit_base_patch16_dinov3", 32, global_pool="token"), 32, False),
+    "clip_b32": (lambda: named("vit_base_patch32_clip_quickgelu_224", 64), 64, False),
+    "clip_b16": (lambda: named("vit_base_patch16_clip_quickgelu_224", 32), 32, False),
+    "clip_b16 with GELU": (lambda: named("vit_base_patch16_clip_224", 32), 32, False),
+    "clip_l14": (lambda: named("vit_large_patch14_clip_quickgelu_224", 28), 28, False),
+    "siglip_b16": (lambda: named("vit_base_patch16_siglip_224", 32, act_layer="gelu_tanh"), 32, False),
+    "convnext_t": (lambda: timm.create_model("convnext_tiny", num_classes=0), 64, False),
+    "convnext_b": (lambda: timm.create_model("convnext_base", num_classes=0), 32, False),
+    "swin_t": (lambda: named("swin_tiny_patch4_window7_224", 224), 224, False),
+    "swin_b": (lambda: named("swin_base_patch4_window7_224", 224), 224, False),
 }
+
+
+def giant(width, depth, size):
+    """DINOv2's giant made small, with its layers."""
+    return VisionTransformer(
+        img_size=size, patch_size=14, embed_dim=width, depth=depth, num_heads=width // 64, num_classes=0,
+        init_values=1e-5, mlp_layer=SwiGLUPacked, act_layer=torch.nn.SiLU, mlp_ratio=2 * swiglu(width) / width,
+    )
+
+
+def swiglu(width):
+    """The width between the layers, as DINOv2 computes it."""
+    return (int(4 * width * 2 / 3) + 7) // 8 * 8
 
 
 def pattern(count, index):
@@ -75,7 +112,11 @@ def fill(model):
 def features(model, name, images):
     if name == "googlenet":
         model.transform_input = False
-    if name.startswith(("vit", "dinov2")):
+    if name.endswith((" with the mean", " with both")):
+        tokens = model.forward_features(images)
+        mean = tokens[:, model.num_prefix_tokens:].mean(1)
+        return torch.cat([tokens[:, 0], mean], 1) if name.endswith("both") else mean
+    if hasattr(model, "num_features"):
         return model(images)
     if name in ("squeezenet", "mobilenet_v2"):
         return model.features(images).mean((2, 3))
@@ -128,6 +169,8 @@ def main():
     out = {"cases": [case(name, *model) for name, model in MODELS.items()], "positions": positions()}
     path = pathlib.Path(__file__).parent.parent / "src/dml/model/testdata/backbones.json"
     path.write_text(json.dumps(out) + "\n")
+    small = {"cases": [case("giant", lambda: giant(128, 2, 42), 42, False)]}
+    path.with_name("dinov2_giant.json").write_text(json.dumps(small) + "\n")
 
 
 if __name__ == "__main__":

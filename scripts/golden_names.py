@@ -8,12 +8,15 @@ and its features from timm, which loads tensors with these names. Needs `timm==1
 
 import json
 import pathlib
+import re
 import tempfile
 
+import timm
 import torch
+import torchvision
 import transformers
-from safetensors.torch import load_file
-from timm.models import vision_transformer
+from safetensors.torch import load_file, save_file
+from timm.models import convnext, eva, swin_transformer, vision_transformer
 
 from golden_backbones import dinov2, pattern, shortened
 
@@ -66,7 +69,6 @@ def of_hugging_face(backbone, model, size, features, settings=None, zeros=()):
     tensors = numbers(saved(model), zeros)
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        from safetensors.torch import save_file
         save_file(tensors, pathlib.Path(folder) / "model.safetensors", metadata={"format": "pt"})
         model = type(model).from_pretrained(folder).float().eval()
     with torch.no_grad():
@@ -91,6 +93,94 @@ def registers_of_authors(own):
     return own
 
 
+def dinov3_of_authors(own):
+    theirs = {name.replace("gamma_", "ls").replace("reg_token", "storage_tokens"): tensor for name, tensor in own.items()}
+    theirs = {f"{name}.gamma" if name.endswith(("ls1", "ls2")) else name: tensor for name, tensor in theirs.items()}
+    width = own["cls_token"].shape[2]
+    for name in list(theirs):
+        if name.endswith("qkv.weight"):
+            theirs[name.replace("weight", "bias")] = torch.zeros(3 * width)
+            theirs[name.replace("weight", "bias_mask")] = torch.zeros(3 * width)
+    theirs["mask_token"] = torch.zeros(1, width)
+    theirs["rope_embed.periods"] = torch.zeros(16)
+    return theirs
+
+
+def clip_of_openai(own):
+    """Under `visual.`, beside a tower of texts with layers of the same names."""
+    theirs = {}
+    for name, tensor in own.items():
+        for ours, replaced in (
+            ("cls_token", "class_embedding"), ("pos_embed", "positional_embedding"), ("patch_embed.proj", "conv1"),
+            ("norm_pre", "ln_pre"), ("blocks.", "transformer.resblocks."), ("attn.qkv.", "attn.in_proj_"),
+            ("attn.proj", "attn.out_proj"), ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj"), (".norm", ".ln_"),
+        ):
+            name = name.replace(ours, replaced)
+        if name.startswith("norm."):
+            name = name.replace("norm", "ln_post")
+        if name == "class_embedding":
+            tensor = tensor[0, 0]
+        if name == "positional_embedding":
+            tensor = tensor[0]
+        theirs["visual." + name] = tensor
+    theirs["visual.proj"] = torch.zeros(768, 512)
+    theirs["transformer.resblocks.0.ln_1.weight"] = torch.zeros(512)
+    theirs["positional_embedding"] = torch.zeros(77, 512)
+    theirs["logit_scale"] = torch.zeros(1)
+    return theirs
+
+
+def load_clip(tensors, model):
+    loaded = vision_transformer.checkpoint_filter_fn(tensors, model)
+    return {name: tensor for name, tensor in loaded.items() if not name.startswith("head.")}
+
+
+def load_dinov3(tensors, model):
+    return eva.checkpoint_filter_fn(tensors, model)
+
+
+def convnext_of_authors(own):
+    theirs = {}
+    for name, tensor in own.items():
+        name = re.sub(r"stages\.(\d)\.downsample", r"downsample_layers.\1", name)
+        name = name.replace("stem.", "downsample_layers.0.").replace("blocks.", "").replace("head.norm", "norm")
+        theirs[name.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")] = tensor
+    theirs["head.weight"] = torch.zeros(10, 768)
+    theirs["head.bias"] = torch.zeros(10)
+    return theirs
+
+
+def load_convnext(tensors, model):
+    loaded = convnext.checkpoint_filter_fn(tensors, model)
+    return {name: tensor for name, tensor in loaded.items() if not name.startswith("head.fc.")}
+
+
+def swin_of_authors(own):
+    theirs = {}
+    for name, tensor in own.items():
+        shifted = re.sub(r"layers\.(\d)\.downsample", lambda found: f"layers.{int(found[1]) - 1}.downsample", name)
+        theirs[shifted] = tensor
+    theirs["layers.0.blocks.1.attn_mask"] = torch.zeros(64, 49, 49)
+    theirs["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(49, 49)
+    theirs["head.weight"] = torch.zeros(10, 768)
+    return theirs
+
+
+def load_swin(tensors, model):
+    loaded = swin_transformer.checkpoint_filter_fn(tensors, model)
+    return {name: tensor for name, tensor in loaded.items() if not name.startswith("head.")}
+
+
+def of_torchvision(backbone, model, size, removed):
+    tensors = numbers(model.state_dict(), ("relative_position_index",))
+    index = {name: tensor for name, tensor in model.state_dict().items() if name.endswith("relative_position_index")}
+    model.load_state_dict({**tensors, **index})
+    setattr(model, *removed)
+    with torch.no_grad():
+        result = model.eval()(images(size))
+    return written(backbone, {}, "torchvision", size, tensors, ("relative_position_index",), result.flatten(1))
+
+
 def class_token(output):
     return output.last_hidden_state[:, 0]
 
@@ -107,6 +197,31 @@ def cases():
         "dinov2_s14", transformers.Dinov2WithRegistersModel(registers), 42, class_token, four)
     yield of_authors(
         "dinov2_s14", dinov2(384, 12, 6, 42, 4), vision_transformer.checkpoint_filter_fn, registers_of_authors, 42, four)
+    dinov3 = transformers.DINOv3ViTConfig(**small, image_size=48, patch_size=16, num_register_tokens=4)
+    biases = (".q_proj.bias", ".v_proj.bias")
+    yield of_hugging_face("dinov3_s16", transformers.DINOv3ViTModel(dinov3), 48, class_token, zeros=biases)
+    model = timm.create_model("vit_small_patch16_dinov3", num_classes=0, img_size=48, global_pool="token")
+    yield of_authors("dinov3_s16", model, load_dinov3, dinov3_of_authors, 48, zeros=(".qkv.bias", "rope_embed.periods"))
+    base = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "num_hidden_layers": 12,
+            "attn_implementation": "eager"}
+    clip = transformers.CLIPVisionConfig(**base, image_size=64, patch_size=32)
+    yield of_hugging_face("clip_b32", transformers.CLIPVisionModel(clip), 64, lambda output: output.pooler_output)
+    model = timm.create_model("vit_base_patch32_clip_quickgelu_224", num_classes=0, img_size=64)
+    yield of_authors("clip_b32", model, load_clip, clip_of_openai, 64, program="OpenAI")
+    siglip = transformers.SiglipVisionModel(transformers.SiglipVisionConfig(**base, image_size=32, patch_size=16))
+    yield of_hugging_face("siglip_b16", siglip, 32, lambda output: output.pooler_output)
+    model = transformers.ConvNextModel(transformers.ConvNextConfig(image_size=64))
+    yield of_hugging_face("convnext_t", model, 64, lambda output: output.pooler_output)
+    model = timm.create_model("convnext_tiny", num_classes=0)
+    yield of_authors("convnext_t", model, load_convnext, convnext_of_authors, 64)
+    identity = torch.nn.Identity()
+    model = torchvision.models.convnext_tiny()
+    yield of_torchvision("convnext_t", model, 64, ("classifier", torch.nn.Sequential(model.classifier[0])))
+    model = transformers.SwinModel(transformers.SwinConfig(image_size=224, layer_norm_eps=1e-5))
+    yield of_hugging_face("swin_t", model, 224, lambda output: output.pooler_output)
+    model = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0)
+    yield of_authors("swin_t", model, load_swin, swin_of_authors, 224)
+    yield of_torchvision("swin_t", torchvision.models.swin_t(), 72, ("head", identity))
 
 
 def main():

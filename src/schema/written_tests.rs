@@ -46,6 +46,7 @@ const MODELS: &[&str] = &[
     r#"{"backbone":{"resnet18":{}},"pooling":"avg_max","embedding":8,"head":{"linear":{"initial":"kaiming_fan_out"}}}"#,
     r#"{"backbone":{"torchscript":{"weights":"w","input":{"colours":"bgr","white":255.0,"mean":[1.0,2.0,3.0],"deviation":[1.0,1.0,1.0]}}}}"#,
     r#"{"backbone":"pixels","batch_norm":"frozen"}"#,
+    r#"{"backbone":{"clip_b16":{"activation":"gelu","input":"symmetric","features":"class_and_mean"}}}"#,
 ];
 
 const SEVERAL_HEADS: &[&str] = &[

@@ -22,12 +22,13 @@ use dml::{
 };
 use schema::{
     Adam, Amount, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Color, Contrastive,
-    Cut, Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fitted,
-    Fold, Glyphs, ImageSize, ImportWork, Imported, KeptResult, Labels, Loss, MPerClass, Margin,
-    Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared,
-    ProxyAnchor, Recipe, Recomputed, Registration, RmsProp, Sampler, Script, ScriptFile, Sgd, Span,
-    Squeezenet, StoredImages, Torchscript, TrainWork, Trained, Training, TrainingEnd, Transform,
-    Triplet, VerifyWork, WarmUp, Weights, WeightsWork, Work, Xbm,
+    ConvnextT, Cut, Dataset, Device, Dinov3S16, EvaluateWork, Evaluated, Event, Failure,
+    Fingerprint, Finished, Fitted, Fold, Glyphs, ImageSize, ImportWork, Imported, KeptResult,
+    Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL,
+    Precision, PrepareWork, Prepared, ProxyAnchor, Recipe, Recomputed, Registration, RmsProp,
+    Sampler, Script, ScriptFile, Sgd, Span, Squeezenet, StoredImages, SwinT, Torchscript,
+    TrainWork, Trained, Training, TrainingEnd, Transform, Triplet, VerifyWork, VitFeatures, WarmUp,
+    Weights, WeightsWork, Work, Xbm,
 };
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
@@ -354,6 +355,28 @@ fn a_larger_backbone_with_frozen_layers_continues_with_the_same_bits() {
 }
 
 #[test]
+fn transformers_are_trained_and_continued_with_the_same_bits() {
+    let backbones = [
+        Backbone::Dinov3S16(Dinov3S16 {
+            features: VitFeatures::ClassAndMean,
+            ..Dinov3S16::default()
+        }),
+        Backbone::ConvnextT(ConvnextT::default()),
+        Backbone::SwinT(SwinT::default()),
+    ];
+    for backbone in backbones {
+        let mut place = Place::new(changed(tiny(), |recipe, training| {
+            recipe.images = squares(32);
+            recipe.model = Model::new(backbone, Some(8));
+            training.steps = 3;
+        }));
+        continues_after(&place, 2, &place.trained("undisturbed"));
+        place.recipe.model.precision = Precision::Bf16;
+        assert_eq!(place.trained("rounded").steps, 3);
+    }
+}
+
+#[test]
 fn a_training_in_bfloat16_learns_and_continues_with_the_same_bits() {
     let mut place = Place::new(partly_frozen());
     place.trained("single");
@@ -556,35 +579,40 @@ fn weights_whose_file_is_another_one_are_refused_before_training() {
 fn continues_after_any_step(place: Place) {
     let undisturbed = place.trained("undisturbed");
     for last in 0..undisturbed.steps {
-        let name = format!("stopped{last}");
-        let stop = Stop::new();
-        if last == 0 {
+        continues_after(&place, last, &undisturbed);
+    }
+}
+
+/// Stops a training after so many steps, and compares the end of its continuation with that of the run `undisturbed`.
+fn continues_after(place: &Place, last: u64, undisturbed: &Trained) {
+    let name = format!("stopped{last}");
+    let stop = Stop::new();
+    if last == 0 {
+        stop.request();
+    }
+    let end = place.listen(place.train(&name, 0.0), &stop.clone(), &mut |event| {
+        if event == (Event::Checkpoint { step: last }) {
             stop.request();
         }
-        let end = place.listen(place.train(&name, 0.0), &stop.clone(), &mut |event| {
-            if event == (Event::Checkpoint { step: last }) {
-                stop.request();
+    });
+    assert_eq!(end, Ok(End::Stopped));
+    assert!(!files::model(&place.run(&name)).exists());
+    let mut from = None;
+    let end = place.listen(
+        place.train(&name, f64::INFINITY),
+        &Stop::new(),
+        &mut |event| {
+            if let Event::Started { from: step } = event {
+                from = Some(step);
             }
-        });
-        assert_eq!(end, Ok(End::Stopped));
-        assert!(!files::model(&place.run(&name)).exists());
-        let mut from = None;
-        let end = place.listen(
-            place.train(&name, f64::INFINITY),
-            &Stop::new(),
-            &mut |event| {
-                if let Event::Started { from: step } = event {
-                    from = Some(step);
-                }
-            },
-        );
-        assert_eq!(from, Some(last));
-        assert_eq!(trained(end), undisturbed);
-        assert!(
-            place.model(&name) == place.model("undisturbed"),
-            "stopped after {last} steps"
-        );
-    }
+        },
+    );
+    assert_eq!(from, Some(last));
+    assert_eq!(trained(end), *undisturbed);
+    assert!(
+        place.model(&name) == place.model("undisturbed"),
+        "stopped after {last} steps"
+    );
 }
 
 #[test]

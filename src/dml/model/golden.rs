@@ -280,12 +280,16 @@ enum Instead {
     Nothing(&'static str),
 }
 
-const INSTEAD: [(&str, Instead); 5] = [
+const INSTEAD: [(&str, Instead); 6] = [
     (
         "conv4",
         Instead::Values(include_str!("testdata/conv4.json")),
     ),
     ("pixels", Instead::Nothing("it has no layers")),
+    (
+        "dinov2_g14",
+        Instead::Values(include_str!("testdata/dinov2_giant.json")),
+    ),
     (
         "bn_inception",
         Instead::Reference(
@@ -343,7 +347,17 @@ fn position_embeddings_are_resampled_as_timm_does() {
 
 #[test]
 fn in_bfloat16_a_trunk_computes_nearly_the_same_and_its_own_numbers_stay_single() {
-    for name in ["resnet18", "mobilenet_v2", "vit_s16"] {
+    let backbones = [
+        "resnet18",
+        "mobilenet_v2",
+        "vit_s16",
+        "dinov3_s16",
+        "clip_b32",
+        "siglip_b16",
+        "convnext_t",
+        "swin_t",
+    ];
+    for name in backbones {
         let weights = patterned(&named(name), 32);
         let network = |precision| {
             let mut config = NetworkConfig::new(named(name), 3, 32, Some(4));

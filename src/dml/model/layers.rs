@@ -415,11 +415,11 @@ impl ConvNorm {
     }
 }
 
-/// A linear layer with bias: `NAME.weight` and `NAME.bias`.
+/// A linear layer: `NAME.weight` and usually `NAME.bias`.
 #[derive(Debug)]
 pub(super) struct Linear {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
 }
 
 impl Linear {
@@ -445,7 +445,21 @@ impl Linear {
         let [of_weight, of_bias] = initial;
         Linear {
             weight: builder.parameter(format!("{name}.weight"), &[outputs, inputs], of_weight),
-            bias: builder.parameter(format!("{name}.bias"), &[outputs], of_bias),
+            bias: Some(builder.parameter(format!("{name}.bias"), &[outputs], of_bias)),
+        }
+    }
+
+    /// Returns a linear layer without bias.
+    pub(super) fn unbiased(
+        builder: &mut ParamBuilder,
+        name: &str,
+        inputs: i64,
+        outputs: i64,
+        initial: Init,
+    ) -> Linear {
+        Linear {
+            weight: builder.parameter(format!("{name}.weight"), &[outputs, inputs], initial),
+            bias: None,
         }
     }
 
@@ -457,7 +471,7 @@ impl Linear {
     pub(super) fn forward(&self, context: &ForwardContext, features: &Tensor) -> Tensor {
         features.to_kind(context.dtype).linear(
             &context.parameter(self.weight),
-            Some(&context.parameter(self.bias)),
+            self.bias.map(|bias| context.parameter(bias)).as_ref(),
         )
     }
 }

@@ -13,6 +13,7 @@
 mod backbone;
 mod bn_inception;
 mod conv4;
+mod convnext;
 mod efficientnet_lite0;
 mod export;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod pooling;
 mod resnet;
 mod scripted;
 mod squeezenet;
+mod swin;
 mod torchscript;
 mod trunk;
 mod vit;

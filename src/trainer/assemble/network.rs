@@ -267,6 +267,12 @@ mod tests {
             "vit_b16",
             "dinov2_b14",
             "dinov2_l14",
+            "dinov2_g14",
+            "dinov3_b16",
+            "clip_b32",
+            "clip_l14",
+            "convnext_b",
+            "swin_b",
             "torchscript",
         ];
         let kinds = Backbone::pretrainable().filter(|one| !others.contains(&one.key()));

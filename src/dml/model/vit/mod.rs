@@ -1,214 +1,270 @@
-//! Vision transformers (Dosovitskiy et al., ICLR 2021), with the names of timm. Their features are the class token behind
-//! the last layer norm.
+//! Vision transformers (Dosovitskiy et al., ICLR 2021), with the names of timm.
 //!
-//! | | patch | layer scale | registers |
-//! | --- | --- | --- | --- |
-//! | ViT, DINO, DeiT | 16 | no | none |
-//! | DINOv2 (Oquab et al., TMLR 2024) | 14 | yes | none, or 4 (Darcet et al., ICLR 2024) |
+//! | | patch | positions | norm before the blocks | biases absent from | activation | layer scale | registers | features |
+//! | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | ViT, DINO, DeiT | 16 | learned | | | GELU | | | class token |
+//! | DINOv2 (Oquab et al., TMLR 2024) | 14 | learned | | | GELU; g: SwiGLU | yes | none, or 4 | class token |
+//! | DINOv3 (Siméoni et al., 2025) | 16 | rotary | | queries, keys, values | GELU | yes | 4 | class token |
+//! | CLIP (Radford et al., ICML 2021) | 14, 16, 32 | learned | yes | patches | quick GELU, or GELU | | | class token |
+//! | SigLIP (Zhai et al., ICCV 2023) | 16 | learned | | | GELU, tanh form | | | attention |
 //!
-//! A layer scale multiplies what a block adds, channel by channel. Registers are tokens that take part in attention and are
-//! then dropped. With them, neither they nor the class token have a position embedding.
+//! A layer scale multiplies what a block adds, channel by channel. Registers (Darcet et al., ICLR 2024) are tokens that take
+//! part in attention and are then dropped. With them, neither they nor the class token have a position embedding. The
+//! features of SigLIP, which has no class token, are what a learned query finds in the patches; those of CLIP are the class
+//! token before its projection to the space of texts. In the place of the class token, the features can be the mean of the
+//! patches, or both.
 //!
 //! Position embeddings for another image size are resampled as timm does: bicubic, antialiased, the class token's
-//! unchanged.
+//! unchanged. Rotary ones are computed from the places of patches, which are from -1 to 1 in every image.
 
+mod block;
 mod names;
+mod output;
+mod positions;
 
-use schema::{Dinov2B14, Dinov2L14, Dinov2S14, Registers, VitB16, VitS16};
-use tch::{Kind, Tensor};
+use schema::{
+    ClipActivation, ClipB16, ClipB32, ClipL14, Dinov2B14, Dinov2G14, Dinov2L14, Dinov2S14,
+    Dinov3B16, Dinov3S16, Registers, SiglipB16, VitB16, VitFeatures, VitS16,
+};
+use tch::Tensor;
 
+#[cfg(test)]
+pub(super) use self::positions::resampled;
+use self::{
+    block::{Activation, Block, BlockShape},
+    output::Output,
+    positions::Rotation,
+};
 use super::{
-    layers::{Conv, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape},
+    layers::{Conv, ForwardContext, LayerNorm, ParamBuilder, Parameter, Shape},
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::Naming,
 };
 use crate::parameters::Init;
 
-const HEAD_WIDTH: i64 = 64;
-
-const EPSILON: f64 = 1e-6;
-
 /// The name of the position embeddings.
 const POSITIONS: &str = "pos_embed";
-
-/// What a layer scale begins with.
-const SCALE: f32 = 1e-5;
 
 /// How one transformer differs from others.
 #[derive(Clone, Copy, Debug)]
 struct VitShape {
     /// Pixels of a patch's side.
     patch: i64,
-    width: i64,
     blocks: usize,
-    has_scales: bool,
+    positions: Positions,
     registers: i64,
+    has_patch_bias: bool,
+    /// True if there is a layer norm before the first block.
+    begins_with_norm: bool,
+    block: BlockShape,
+    features: Features,
+}
+
+/// The position embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Positions {
+    /// Learned, added to the tokens.
+    Learned,
+    /// Rotations of queries and keys.
+    Rotary,
+}
+
+/// What the features are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Features {
+    /// Tokens, one of which is the class token.
+    Tokens(VitFeatures),
+    /// What a learned query finds in the patches. There is no class token.
+    Attention,
 }
 
 impl VitShape {
-    fn plain(width: i64) -> VitShape {
+    fn plain(width: i64, features: VitFeatures) -> VitShape {
         VitShape {
             patch: 16,
-            width,
             blocks: 12,
-            has_scales: false,
+            positions: Positions::Learned,
             registers: 0,
+            has_patch_bias: true,
+            begins_with_norm: false,
+            block: BlockShape {
+                width,
+                epsilon: 1e-6,
+                has_bias: true,
+                activation: Activation::Gelu,
+                scales: None,
+            },
+            features: Features::Tokens(features),
         }
     }
 
-    fn dinov2(width: i64, blocks: usize, registers: Registers) -> VitShape {
+    fn dinov2(width: i64, blocks: usize, registers: Registers, features: VitFeatures) -> VitShape {
+        let plain = VitShape::plain(width, features);
         VitShape {
             patch: 14,
-            width,
             blocks,
-            has_scales: true,
             registers: registers.count(),
+            block: BlockShape {
+                scales: Some(["ls1.gamma", "ls2.gamma"]),
+                ..plain.block
+            },
+            ..plain
         }
+    }
+
+    fn dinov2_giant(registers: Registers, features: VitFeatures) -> VitShape {
+        let dinov2 = VitShape::dinov2(1536, 40, registers, features);
+        VitShape {
+            block: BlockShape {
+                activation: Activation::SwiGlu,
+                ..dinov2.block
+            },
+            ..dinov2
+        }
+    }
+
+    fn dinov3(width: i64, features: VitFeatures) -> VitShape {
+        let plain = VitShape::plain(width, features);
+        VitShape {
+            positions: Positions::Rotary,
+            registers: 4,
+            block: BlockShape {
+                epsilon: 1e-5,
+                has_bias: false,
+                scales: Some(["gamma_1", "gamma_2"]),
+                ..plain.block
+            },
+            ..plain
+        }
+    }
+
+    fn clip(
+        patch: i64,
+        width: i64,
+        blocks: usize,
+        activation: ClipActivation,
+        features: VitFeatures,
+    ) -> VitShape {
+        let plain = VitShape::plain(width, features);
+        VitShape {
+            patch,
+            blocks,
+            has_patch_bias: false,
+            begins_with_norm: true,
+            block: BlockShape {
+                epsilon: 1e-5,
+                activation: match activation {
+                    ClipActivation::QuickGelu => Activation::QuickGelu,
+                    ClipActivation::Gelu => Activation::Gelu,
+                },
+                ..plain.block
+            },
+            ..plain
+        }
+    }
+
+    fn siglip(width: i64) -> VitShape {
+        let plain = VitShape::plain(width, VitFeatures::Class);
+        VitShape {
+            features: Features::Attention,
+            block: BlockShape {
+                activation: Activation::TanhGelu,
+                ..plain.block
+            },
+            ..plain
+        }
+    }
+
+    fn has_class_token(&self) -> bool {
+        match self.features {
+            Features::Tokens(_) => true,
+            Features::Attention => false,
+        }
+    }
+
+    /// Returns the number of learned positions of this many patches.
+    fn learned_positions(&self, patches: i64) -> Option<i64> {
+        let has_class = self.has_class_token() && self.registers == 0;
+        (self.positions == Positions::Learned).then_some(patches + i64::from(has_class))
     }
 }
 
 #[derive(Debug)]
 struct Vit {
     patches: Conv,
-    class: Parameter,
-    /// Absent: the class token has a position embedding.
+    class: Option<Parameter>,
+    /// Absent: the class token, if there is one, has a position embedding.
     registers: Option<Parameter>,
-    positions: Parameter,
+    positions: Option<Parameter>,
+    rotation: Option<Rotation>,
+    first_norm: Option<LayerNorm>,
     blocks: Vec<Block>,
     norm: LayerNorm,
-}
-
-#[derive(Debug)]
-struct Block {
-    before_attention: LayerNorm,
-    queries_keys_values: Linear,
-    projection: Linear,
-    before_layers: LayerNorm,
-    layers: [Linear; 2],
-    /// Of the attention and of the layers.
-    scales: Option<[Parameter; 2]>,
-    heads: i64,
+    output: Output,
 }
 
 impl Vit {
     /// Returns a transformer of this shape for images of this side.
     fn new(builder: &mut ParamBuilder, shape: VitShape, image_size: i64) -> Vit {
-        let VitShape { patch, width, .. } = shape;
-        let class = builder.parameter("cls_token", &[1, 1, width], Init::Normal(1e-6));
-        let registers = (shape.registers > 0).then(|| {
-            let size = [1, shape.registers, width];
-            builder.parameter("reg_token", &size, Init::Normal(1e-6))
-        });
-        let side = image_size / patch;
-        let count = side * side + i64::from(registers.is_none());
-        let positions = builder.parameter(POSITIONS, &[1, count, width], Init::Normal(0.02));
-        let patches = Shape::new(3, width, patch)
-            .stride(patch)
-            .padding(0)
-            .biased();
+        let BlockShape { width, epsilon, .. } = shape.block;
+        let token = |builder: &mut ParamBuilder, name: &str, count: i64| {
+            builder.parameter(name, &[1, count, width], Init::Normal(1e-6))
+        };
+        let class = shape
+            .has_class_token()
+            .then(|| token(builder, "cls_token", 1));
+        let registers = (shape.registers > 0).then(|| token(builder, "reg_token", shape.registers));
+        let side = image_size / shape.patch;
+        let positions = shape
+            .learned_positions(side * side)
+            .map(|count| builder.parameter(POSITIONS, &[1, count, width], Init::Normal(0.02)));
+        let patches = Shape::new(3, width, shape.patch)
+            .stride(shape.patch)
+            .padding(0);
+        let patches = match shape.has_patch_bias {
+            true => patches.biased(),
+            false => patches,
+        };
         Vit {
             patches: Conv::new(builder, "patch_embed.proj", patches),
             class,
             registers,
             positions,
+            rotation: (shape.positions == Positions::Rotary).then_some(Rotation { side }),
+            first_norm: shape
+                .begins_with_norm
+                .then(|| LayerNorm::new(builder, "norm_pre", width, epsilon)),
             blocks: (0..shape.blocks)
-                .map(|number| Block::new(builder, &format!("blocks.{number}"), shape))
+                .map(|number| Block::new(builder, &format!("blocks.{number}"), shape.block))
                 .collect(),
-            norm: LayerNorm::new(builder, "norm", width, EPSILON),
-        }
-    }
-}
-
-impl Block {
-    fn new(builder: &mut ParamBuilder, name: &str, shape: VitShape) -> Block {
-        let width = shape.width;
-        let norm = |builder: &mut ParamBuilder, part: &str| {
-            LayerNorm::new(builder, &format!("{name}.{part}"), width, EPSILON)
-        };
-        let linear = |builder: &mut ParamBuilder, part: &str, inputs, outputs| {
-            let initial = [Init::Normal(0.02), Init::Constant(0.0)];
-            Linear::with(builder, &format!("{name}.{part}"), inputs, outputs, initial)
-        };
-        Block {
-            before_attention: norm(builder, "norm1"),
-            queries_keys_values: linear(builder, "attn.qkv", width, 3 * width),
-            projection: linear(builder, "attn.proj", width, width),
-            before_layers: norm(builder, "norm2"),
-            layers: [
-                linear(builder, "mlp.fc1", width, 4 * width),
-                linear(builder, "mlp.fc2", 4 * width, width),
-            ],
-            scales: shape.has_scales.then(|| {
-                ["ls1", "ls2"].map(|part| {
-                    let name = format!("{name}.{part}.gamma");
-                    builder.parameter(name, &[width], Init::Constant(SCALE))
-                })
-            }),
-            heads: width / HEAD_WIDTH,
+            norm: LayerNorm::new(builder, "norm", width, epsilon),
+            output: Output::new(builder, &shape),
         }
     }
 
-    fn forward(&self, context: &ForwardContext, tokens: &Tensor) -> Tensor {
-        let attended = self.attention(context, &self.before_attention.forward(context, tokens));
-        let tokens = tokens + self.scaled(context, attended, 0);
-        let [first, second] = &self.layers;
-        let hidden = first
-            .forward(context, &self.before_layers.forward(context, &tokens))
-            .gelu("none");
-        tokens + self.scaled(context, second.forward(context, &hidden), 1)
-    }
-
-    /// Returns what the attention (part 0) or the layers (part 1) add to the tokens.
-    fn scaled(&self, context: &ForwardContext, added: Tensor, part: usize) -> Tensor {
-        match self.scales {
-            Some(scales) => added * context.parameter(scales[part]),
-            None => added,
-        }
-    }
-
-    fn attention(&self, context: &ForwardContext, tokens: &Tensor) -> Tensor {
-        // A trace must not fix the number of images, so it is left open as -1.
-        let (_, count, width) = tokens.size3().expect("tokens have three dimensions");
-        let parts = self.queries_keys_values.forward(context, tokens);
-        let parts = parts
-            .view([-1, count, 3, self.heads, HEAD_WIDTH])
-            .permute([2, 0, 3, 1, 4]);
-        let [queries, keys, values] = [0, 1, 2].map(|part| parts.get(part));
-        let attended = Tensor::scaled_dot_product_attention(
-            &queries,
-            &keys,
-            &values,
-            None::<&Tensor>,
-            0.0,
-            false,
-            None,
-            false,
-        );
-        self.projection.forward(
-            context,
-            &attended.transpose(1, 2).reshape([-1, count, width]),
-        )
-    }
-}
-
-impl Vit {
-    /// Returns all tokens of images, the class token first.
+    /// Returns all tokens of images, the class token and registers first.
     fn tokens(&self, context: &ForwardContext, patches: &Tensor) -> Tensor {
-        let positions = context.parameter(self.positions);
         // A trace must not fix the number of images, so they are expanded like a tensor that has it.
-        let of_each = |token: Tensor| {
+        let of_each = |token: Parameter| {
+            let token = context.parameter(token);
             let like = patches
                 .narrow(1, 0, 1)
                 .expand([-1, token.size()[1], -1], false);
             token.expand_as(&like)
         };
-        let class = of_each(context.parameter(self.class));
-        match self.registers {
-            None => Tensor::cat(&[class, patches.shallow_clone()], 1) + positions,
-            Some(registers) => {
-                let registers = of_each(context.parameter(registers));
-                Tensor::cat(&[class, registers, patches + positions], 1)
-            }
+        let with_positions = |tokens: Tensor| match self.positions {
+            Some(positions) => tokens + context.parameter(positions),
+            None => tokens,
+        };
+        let joined = |tokens: &[Option<Tensor>]| {
+            let tokens: Vec<&Tensor> = tokens.iter().flatten().collect();
+            Tensor::cat(&tokens, 1)
+        };
+        let patches = patches.shallow_clone();
+        let class = self.class.map(of_each);
+        match self.registers.map(of_each) {
+            None => with_positions(joined(&[class, Some(patches)])),
+            registers => joined(&[class, registers, Some(with_positions(patches))]),
         }
     }
 }
@@ -221,11 +277,17 @@ impl Trunk for Vit {
             .flatten(2, 3)
             .transpose(1, 2);
         let tokens = self.tokens(context, &patches);
-        let tokens = self
-            .blocks
-            .iter()
-            .fold(tokens, |tokens, block| block.forward(context, &tokens));
-        self.norm.forward(context, &tokens.select(1, 0))
+        let tokens = match &self.first_norm {
+            Some(norm) => norm.forward(context, &tokens),
+            None => tokens,
+        };
+        let turned = self
+            .rotation
+            .map(|rotation| rotation.at_patches(tokens.device()));
+        let tokens = self.blocks.iter().fold(tokens, |tokens, block| {
+            block.forward(context, &tokens, turned.as_ref())
+        });
+        self.output.features(context, &tokens, &self.norm)
     }
 }
 
@@ -238,7 +300,10 @@ macro_rules! build_trunk {
             }
 
             fn adapted(&self, name: &str, tensor: &Tensor, shape: &[i64]) -> Tensor {
-                with_resampled_positions(name, tensor, shape)
+                match (name, shape) {
+                    (POSITIONS, &[_, count, _]) => positions::resampled(tensor, count),
+                    _ => tensor.shallow_clone(),
+                }
             }
 
             fn resamples(&self, name: &str) -> bool {
@@ -253,51 +318,69 @@ macro_rules! build_trunk {
 }
 
 build_trunk! {
-    VitS16: |_| VitShape::plain(384), names::PLAIN;
-    VitB16: |_| VitShape::plain(768), names::PLAIN;
-    Dinov2S14: |vit| VitShape::dinov2(384, 12, vit.registers), names::DINOV2;
-    Dinov2B14: |vit| VitShape::dinov2(768, 12, vit.registers), names::DINOV2;
-    Dinov2L14: |vit| VitShape::dinov2(1024, 24, vit.registers), names::DINOV2;
+    VitS16: |vit| VitShape::plain(384, vit.features), names::PLAIN;
+    VitB16: |vit| VitShape::plain(768, vit.features), names::PLAIN;
+    Dinov2S14: |vit| VitShape::dinov2(384, 12, vit.registers, vit.features), names::DINOV2;
+    Dinov2B14: |vit| VitShape::dinov2(768, 12, vit.registers, vit.features), names::DINOV2;
+    Dinov2L14: |vit| VitShape::dinov2(1024, 24, vit.registers, vit.features), names::DINOV2;
+    Dinov2G14: |vit| VitShape::dinov2_giant(vit.registers, vit.features), names::DINOV2_GIANT;
+    Dinov3S16: |vit| VitShape::dinov3(384, vit.features), names::DINOV3;
+    Dinov3B16: |vit| VitShape::dinov3(768, vit.features), names::DINOV3;
+    ClipB32: |vit| VitShape::clip(32, 768, 12, vit.activation, vit.features), names::CLIP;
+    ClipB16: |vit| VitShape::clip(16, 768, 12, vit.activation, vit.features), names::CLIP;
+    ClipL14: |vit| VitShape::clip(14, 1024, 24, vit.activation, vit.features), names::CLIP;
+    SiglipB16: |_| VitShape::siglip(768), names::SIGLIP;
 }
 
-fn with_resampled_positions(name: &str, tensor: &Tensor, shape: &[i64]) -> Tensor {
-    match (name, shape) {
-        (POSITIONS, &[_, count, _]) => resampled(tensor, count),
-        _ => tensor.shallow_clone(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
 
-/// Returns the side of a square of this many patches.
-fn side_of(count: i64) -> Option<i64> {
-    Some((count as f64).sqrt().round() as i64).filter(|side| side * side == count)
-}
-
-/// Returns position embeddings `[1, side^2, d]`, or `[1, 1 + side^2, d]` with that of the class token, resampled to
-/// `count` positions. Returns them unchanged if they have that many, or if either number is no square.
-pub(super) fn resampled(positions: &Tensor, count: i64) -> Tensor {
-    let [1, had, width] = positions.size()[..] else {
-        return positions.shallow_clone();
+    use super::*;
+    use crate::{
+        model::golden::{filled, pattern, shortened},
+        testing::{assert_close, golden, tensor},
     };
-    // Without the class token there are as many as patches, which are a square.
-    let first = i64::from(side_of(count).is_none());
-    let (Some(from), Some(to)) = (side_of(had - first), side_of(count - first)) else {
-        return positions.shallow_clone();
-    };
-    if from == to {
-        return positions.shallow_clone();
+
+    /// The giant itself has more than a billion parameters.
+    #[test]
+    fn a_small_giant_has_the_features_of_timm() {
+        let golden = golden(include_str!("../testdata/dinov2_giant.json"));
+        let case = &golden["cases"][0];
+        let giant = VitShape::dinov2_giant(Registers::None, VitFeatures::Class);
+        let small = VitShape {
+            blocks: 2,
+            block: BlockShape {
+                width: 128,
+                ..giant.block
+            },
+            ..giant
+        };
+        let size = case["size"].as_i64().unwrap();
+        let mut builder = ParamBuilder::default();
+        let vit = Vit::new(&mut builder, small, size);
+        let mut names: Vec<&str> = builder.parameters.iter().map(|slot| slot.name()).collect();
+        names.sort_unstable();
+        let place = |name: &str| names.iter().position(|of| *of == name).unwrap() as i64;
+        let slots = builder.parameters.iter();
+        let parameters: Vec<Tensor> = slots
+            .map(|slot| filled(slot.name(), slot.shape(), place(slot.name())))
+            .collect();
+        let context = ForwardContext {
+            parameters: &parameters,
+            statistics: &[],
+            frozen: &[],
+            batch_statistics: false,
+            folds_norms: false,
+            dtype: Kind::Float,
+        };
+        let images = pattern(4 * 3 * size * size, 1).view([4, 3, size, size]);
+        let features = vit.forward(&context, &images.to_kind(Kind::Float));
+        assert_close(
+            &shortened(&features),
+            &tensor(&case["features"]),
+            1e-4,
+            "giant",
+        );
     }
-    let class = positions.narrow(1, 0, first);
-    let grid = positions
-        .narrow(1, first, had - first)
-        .to_kind(Kind::Float)
-        .view([1, from, from, width])
-        .permute([0, 3, 1, 2]);
-    let grid = grid.internal_upsample_bicubic2d_aa([to, to], false, None, None);
-    Tensor::cat(
-        &[
-            class,
-            grid.permute([0, 2, 3, 1]).reshape([1, to * to, width]),
-        ],
-        1,
-    )
 }

@@ -5,6 +5,8 @@
 //! [`Naming`] says of each tensor of a network of which tensors of a file it is made. It is found by trying: the naming
 //! is the one in which a file has most tensors of the network.
 
+use std::ops::Range;
+
 use tch::{Kind, Tensor};
 
 /// The names of one program for the tensors of a network.
@@ -18,6 +20,8 @@ pub(in crate::model) struct Naming {
     pub(in crate::model) parts: &'static [(&'static str, Made)],
     /// Beginnings of the names of tensors that the program has beside those of the network.
     pub(in crate::model) beside: &'static [&'static str],
+    /// Ends of the names of tensors that the network does without.
+    pub(in crate::model) unneeded: &'static [(&'static str, Unneeded)],
 }
 
 /// What a tensor of a network is made of. Texts replace the name of the network, or a part of it.
@@ -27,10 +31,23 @@ pub(in crate::model) enum Made {
     Of(&'static str),
     /// The rows of several tensors, one after the other.
     Joined(&'static [&'static str]),
+    /// Some thirds of the rows of a tensor.
+    Thirds(&'static str, Range<i64>),
     /// A token, and the first of these positions, which is added to it.
     TokenAt(&'static str, &'static str),
     /// All positions but the first.
     WithoutFirst(&'static str),
+}
+
+/// When a network does without a tensor.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) enum Unneeded {
+    /// Always: the program computes it.
+    Always,
+    /// If it is zero.
+    IfZero,
+    /// If its first and its last third are zero: the biases of queries and values. The program masks the one of keys.
+    IfZeroButForKeys,
 }
 
 /// The tensors of a file that a tensor of a network is made of.
@@ -40,9 +57,10 @@ pub(super) struct Origin {
     how: How,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum How {
     Joined,
+    Thirds(Range<i64>),
     TokenAt,
     WithoutFirst,
 }
@@ -54,6 +72,7 @@ impl Naming {
         starts: &[],
         parts: &[],
         beside: &[],
+        unneeded: &[],
     };
 
     /// Returns what a tensor with this name in the network is made of.
@@ -80,6 +99,12 @@ impl Naming {
     pub(super) fn is_beside(&self, name: &str) -> bool {
         self.beside.iter().any(|start| name.starts_with(start))
     }
+
+    /// Returns when the network does without a tensor of this name, if it ever does.
+    pub(super) fn unneeded(&self, name: &str) -> Option<Unneeded> {
+        let mut unneeded = self.unneeded.iter();
+        unneeded.find_map(|(end, when)| name.ends_with(end).then_some(*when))
+    }
 }
 
 impl Made {
@@ -88,6 +113,7 @@ impl Made {
         let (names, how) = match self {
             Made::Of(part) => (vec![name(part)], How::Joined),
             Made::Joined(parts) => (parts.iter().map(name).collect(), How::Joined),
+            Made::Thirds(part, thirds) => (vec![name(part)], How::Thirds(thirds.clone())),
             Made::TokenAt(token, positions) => (vec![name(token), name(positions)], How::TokenAt),
             Made::WithoutFirst(part) => (vec![name(part)], How::WithoutFirst),
         };
@@ -100,7 +126,7 @@ impl Origin {
     pub(super) fn shape(&self, shapes: &[&[i64]]) -> Option<Vec<i64>> {
         let (first, others) = shapes.split_first()?;
         let mut shape = first.to_vec();
-        match self.how {
+        match &self.how {
             How::Joined if others.is_empty() => {}
             How::Joined => {
                 let (_, row) = first.split_first()?;
@@ -109,6 +135,10 @@ impl Origin {
                     _ => None,
                 });
                 shape[0] = rows.sum::<Option<i64>>()?;
+            }
+            How::Thirds(thirds) => {
+                let rows = shape.first_mut().filter(|rows| **rows % 3 == 0)?;
+                *rows = *rows / 3 * (thirds.end - thirds.start);
             }
             How::TokenAt => {
                 let [outer @ .., count, width] = others.first()? else {
@@ -130,9 +160,14 @@ impl Origin {
 
     /// Makes the tensor of tensors whose [`shape`](Self::shape) exists.
     pub(super) fn made(&self, tensors: &[Tensor]) -> Tensor {
-        match (self.how, tensors) {
+        match (&self.how, tensors) {
             (How::Joined, [one]) => one.shallow_clone(),
             (How::Joined, several) => Tensor::cat(several, 0),
+            (How::Thirds(thirds), tensors) => {
+                let third = tensors[0].size()[0] / 3;
+                let rows = third * (thirds.end - thirds.start);
+                tensors[0].narrow(0, third * thirds.start, rows)
+            }
             (How::TokenAt, tensors) => {
                 let [token, positions] = [0, 1].map(|of| tensors[of].to_kind(Kind::Float));
                 let position = positions.narrow(-2, 0, 1);
@@ -142,6 +177,21 @@ impl Origin {
                 let size = tensors[0].size();
                 tensors[0].narrow(-2, 1, size[size.len() - 2] - 1)
             }
+        }
+    }
+}
+
+impl Unneeded {
+    /// True if the network does without this tensor.
+    pub(super) fn holds(self, tensor: &Tensor) -> bool {
+        let is_zero = |part: &Tensor| part.ne(0.0).any().int64_value(&[]) == 0;
+        match (self, tensor.size().first()) {
+            (Unneeded::Always, _) => true,
+            (Unneeded::IfZeroButForKeys, Some(rows)) if rows % 3 == 0 => {
+                let third = |number: i64| tensor.narrow(0, number * rows / 3, rows / 3);
+                is_zero(&third(0)) && is_zero(&third(2))
+            }
+            (Unneeded::IfZeroButForKeys | Unneeded::IfZero, _) => is_zero(tensor),
         }
     }
 }
@@ -156,7 +206,10 @@ mod tests {
             ("pos_embed", Made::WithoutFirst("positions")),
         ],
         starts: &[("blocks.", "layer.")],
-        parts: &[(".qkv.", Made::Joined(&[".query.", ".key.", ".value."]))],
+        parts: &[
+            (".qkv.", Made::Joined(&[".query.", ".key.", ".value."])),
+            (".kv.", Made::Thirds(".in_proj_", 1..3)),
+        ],
         ..Naming::OWN
     };
 
@@ -188,6 +241,7 @@ mod tests {
                     "layer.2.value.bias",
                 ],
             ),
+            ("pool.kv.weight", &["pool.in_proj_weight"]),
             ("cls_token", &["class", "positions"]),
         ] {
             assert_eq!(NAMING.origin(ours).names, theirs);
@@ -198,6 +252,8 @@ mod tests {
     fn rows_are_joined_and_divided_and_the_first_position_goes_to_the_token() {
         let joined = made("a.qkv.bias", &[&[2, 3], &[2, 3], &[1, 3]]).unwrap();
         assert_eq!(joined.narrow(0, 4, 1), numbers(&[1, 3]));
+        let rest = made("a.kv.weight", &[&[6, 2]]).unwrap();
+        assert_eq!(rest, numbers(&[6, 2]).narrow(0, 2, 4));
         let token = made("cls_token", &[&[1, 1, 2], &[1, 5, 2]]).unwrap();
         assert_eq!(token, numbers(&[1, 1, 2]) * 2);
         let positions = made("pos_embed", &[&[1, 5, 2]]).unwrap();
@@ -208,10 +264,23 @@ mod tests {
     fn shapes_that_do_not_go_together_make_nothing() {
         assert!(made("a.qkv.bias", &[&[2, 3], &[2, 4], &[2, 3]]).is_none());
         assert!(made("a.qkv.bias", &[&[], &[], &[]]).is_none());
+        assert!(made("a.kv.weight", &[&[4, 2]]).is_none());
+        assert!(made("a.kv.weight", &[&[]]).is_none());
         assert!(made("cls_token", &[&[1, 1, 2], &[1, 5, 3]]).is_none());
         assert!(made("cls_token", &[&[1, 1, 2], &[0, 2]]).is_none());
         assert!(made("cls_token", &[&[1, 1, 2], &[3, 5, 2]]).is_none());
         assert!(made("pos_embed", &[&[1, 1, 2]]).is_none());
         assert!(made("pos_embed", &[&[5]]).is_none());
+    }
+
+    #[test]
+    fn a_bias_that_a_network_does_without_is_zero_but_for_that_of_the_keys() {
+        let of = |numbers: &[f32]| Tensor::from_slice(numbers);
+        assert!(Unneeded::IfZero.holds(&of(&[0.0, 0.0])));
+        assert!(!Unneeded::IfZero.holds(&of(&[0.0, f32::NAN])));
+        assert!(Unneeded::IfZeroButForKeys.holds(&of(&[0.0, 5.0, 0.0])));
+        assert!(!Unneeded::IfZeroButForKeys.holds(&of(&[0.0, 0.0, 1.0])));
+        assert!(!Unneeded::IfZeroButForKeys.holds(&of(&[0.0, 1.0])));
+        assert!(Unneeded::Always.holds(&of(&[1.0])));
     }
 }

@@ -128,10 +128,11 @@ pub fn read(
         tensors.push((name.clone(), tensor));
     }
     let (mut others, mut aside) = (Vec::new(), Vec::new());
-    for name in found.into_keys() {
+    for (name, entry) in found {
         let list = match () {
             () if used.contains(name) => continue,
             () if naming.is_beside(name) => &mut aside,
+            () if is_unneeded(naming, name, entry, &mut file)? => &mut aside,
             () => &mut others,
         };
         list.push(name.to_owned());
@@ -156,6 +157,19 @@ fn pieces(origin: &Origin, found: &BTreeMap<&str, &Entry>) -> Option<(Vec<Entry>
     let shapes: Vec<&[i64]> = entries.iter().map(Entry::shape).collect();
     let made = origin.shape(&shapes)?;
     Some((entries, made))
+}
+
+/// True if the network does without a tensor, in view of its numbers.
+fn is_unneeded(
+    naming: &Naming,
+    name: &str,
+    entry: &Entry,
+    file: &mut TensorFile,
+) -> Result<bool, TensorFileError> {
+    match naming.unneeded(name) {
+        Some(when) => Ok(when.holds(&file.tensor(entry)?)),
+        None => Ok(false),
+    }
 }
 
 /// Returns a tensor of this shape and type, without its numbers.

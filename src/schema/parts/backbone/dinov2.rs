@@ -42,9 +42,9 @@ impl Registers {
 
 impl Setting for Registers {}
 
-/// Declares one size.
+/// Declares one size, given its formula, timm's word for it, its width and its memory.
 macro_rules! dinov2_part {
-    ($(#[$doc:meta])* $name:ident, $formula:literal, $python:literal, $features:literal, $footprint:expr) => {
+    ($(#[$doc:meta])* $name:ident, $formula:literal, $timm:literal, $width:literal, $footprint:expr) => {
         $crate::parts::part::part! {
             $(#[$doc])*
             pub struct $name {
@@ -54,48 +54,44 @@ macro_rules! dinov2_part {
                 /// Register tokens of the weights.
                 #[serde(skip_serializing_if = "Registers::is_default")]
                 registers: Registers = Registers::None,
+                /// The tokens that are the features.
+                #[serde(skip_serializing_if = "VitFeatures::is_default")]
+                features: VitFeatures = VitFeatures::Class,
             }
             formula: $formula,
             source: "Oquab et al., TMLR 2024",
         }
 
-        impl $name {
-            fn input_of_weights(&self) -> $crate::ImageInput {
-                $crate::ImageInput::IMAGENET
+        impl VitPart for $name {
+            const PATCH: u32 = 14;
+            const WIDTH: u32 = $width;
+            const FOOTPRINT: $crate::Footprint = $footprint;
+
+            fn in_timm(&self) -> (&'static str, &'static str) {
+                let name = match self.registers {
+                    Registers::None => concat!("vit_", $timm, "_patch14_dinov2"),
+                    Registers::Four => concat!("vit_", $timm, "_patch14_reg4_dinov2"),
+                };
+                (name, "")
             }
 
-            fn own_layers(&self) -> &'static [&'static str] {
+            fn named(&self) -> &'static [&'static str] {
                 match self.registers {
                     Registers::None => LAYERS,
                     Registers::Four => WITH_REGISTERS,
                 }
             }
 
-            /// Returns the network with and without registers.
-            fn own_forms(&self) -> Vec<$crate::Backbone> {
-                let forms = [Registers::None, Registers::Four].map(|registers| {
-                    let weights = self.weights.clone();
-                    $name { weights, registers }
+            fn shown(&self) -> Vec<$crate::Backbone> {
+                let forms = [Registers::None, Registers::Four].map(|registers| $name {
+                    registers,
+                    ..self.clone()
                 });
                 forms.map(Into::into).to_vec()
             }
 
-            fn in_timm(&self) -> &'static str {
-                match self.registers {
-                    Registers::None => concat!("vit_", $python, "_patch14_dinov2"),
-                    Registers::Four => concat!("vit_", $python, "_patch14_reg4_dinov2"),
-                }
-            }
+            vit_fields!();
         }
-
-        vit_part!(
-            $name,
-            $name::in_timm,
-            14,
-            $features,
-            $name::own_layers,
-            $footprint
-        );
     };
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     dinov2::{Registers, WITH_REGISTERS, dinov2_part},
-    vit::{LAYERS, vit_part},
+    vit::{LAYERS, VitFeatures, VitPart, vit_fields},
 };
 use crate::Footprint;
 

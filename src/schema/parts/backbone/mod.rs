@@ -4,11 +4,22 @@
 //! the width of its features, and the names in its published weights. Its layers are in `dml`.
 
 mod bn_inception;
+mod clip;
+mod clip_b16;
+mod clip_b32;
+mod clip_l14;
 mod conv4;
+mod convnext;
+mod convnext_b;
+mod convnext_t;
 mod dinov2;
 mod dinov2_b14;
+mod dinov2_g14;
 mod dinov2_l14;
 mod dinov2_s14;
+mod dinov3;
+mod dinov3_b16;
+mod dinov3_s16;
 mod efficientnet_lite0;
 mod googlenet;
 mod image_input;
@@ -19,7 +30,11 @@ mod resnet101;
 mod resnet18;
 mod resnet34;
 mod resnet50;
+mod siglip_b16;
 mod squeezenet;
+mod swin;
+mod swin_b;
+mod swin_t;
 mod torchscript;
 mod vit;
 mod vit_b16;
@@ -29,10 +44,11 @@ mod weights;
 use super::part::parts;
 use crate::Footprint;
 
+pub use clip::{ClipActivation, ClipInput};
 pub use dinov2::Registers;
 pub use image_input::{ColorOrder, ImageInput};
 pub use resnet::StrideOn;
-pub use vit::VitInput;
+pub use vit::{VitFeatures, VitInput};
 pub use weights::Weights;
 
 parts! {
@@ -53,6 +69,17 @@ parts! {
         Dinov2S14(dinov2_s14::Dinov2S14),
         Dinov2B14(dinov2_b14::Dinov2B14),
         Dinov2L14(dinov2_l14::Dinov2L14),
+        Dinov2G14(dinov2_g14::Dinov2G14),
+        Dinov3S16(dinov3_s16::Dinov3S16),
+        Dinov3B16(dinov3_b16::Dinov3B16),
+        ClipB32(clip_b32::ClipB32),
+        ClipB16(clip_b16::ClipB16),
+        ClipL14(clip_l14::ClipL14),
+        SiglipB16(siglip_b16::SiglipB16),
+        ConvnextT(convnext_t::ConvnextT),
+        ConvnextB(convnext_b::ConvnextB),
+        SwinT(swin_t::SwinT),
+        SwinB(swin_b::SwinB),
         Torchscript(torchscript::Torchscript),
     }
     without_settings {

@@ -3,72 +3,140 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ImageInput;
-use crate::parts::range::Setting;
+use super::{Backbone, BackbonePart, ImageInput, Weights};
+use crate::{Footprint, parts::range::Setting};
 
-/// The facts about a vision transformer, given the name that timm has for it, the pixels of a patch, the width of its
-/// features, the names of its layers, and its memory.
-macro_rules! vit_part {
-    ($name:ident, $python:expr, $patch:literal, $features:literal, $layers:expr, $footprint:expr) => {
-        impl $crate::BackbonePart for $name {
-            fn features(&self) -> Option<u32> {
-                Some($features)
-            }
+/// What differs between the facts about vision transformers.
+pub(super) trait VitPart {
+    /// Pixels of a patch's side.
+    const PATCH: u32;
+    /// The width of a token.
+    const WIDTH: u32;
+    /// The memory that it takes.
+    const FOOTPRINT: Footprint;
 
-            fn input(&self) -> Option<$crate::ImageInput> {
-                Some($name::input_of_weights(self))
-            }
+    /// Returns the name that timm has for it, and the options that differ from that name's.
+    fn in_timm(&self) -> (&'static str, &'static str);
 
-            fn least_image(&self) -> u32 {
-                $patch
-            }
+    /// Returns the input of the first layer.
+    fn seen(&self) -> ImageInput {
+        ImageInput::IMAGENET
+    }
 
-            fn obstacle(&self, side: u32) -> Option<String> {
-                $crate::parts::backbone::vit::obstacle(side, $patch)
-            }
+    /// Returns the beginnings of the names of all layers.
+    fn named(&self) -> &'static [&'static str] {
+        LAYERS
+    }
 
-            fn footprint(&self) -> $crate::Footprint {
-                $footprint
-            }
+    /// Returns the network with each value of the settings that the tensors of weights show.
+    fn shown(&self) -> Vec<Backbone> {
+        Vec::new()
+    }
 
-            fn layers(&self) -> &'static [&'static str] {
-                let layers: fn(&Self) -> &'static [&'static str] = $layers;
-                layers(self)
-            }
+    /// Returns the tokens that are the features, if that is a setting.
+    fn tokens(&self) -> Option<VitFeatures>;
 
-            fn classifiers(&self) -> &'static [&'static str] {
-                &["head.", "mask_token"]
-            }
+    fn given(&self) -> &Option<Weights>;
 
-            fn gives_a_map(&self) -> bool {
-                false
-            }
+    fn given_mut(&mut self) -> &mut Option<Weights>;
+}
 
-            fn prefers_channels_last(&self) -> bool {
-                false
-            }
+impl<T: VitPart> BackbonePart for T {
+    fn features(&self) -> Option<u32> {
+        let tokens = self.tokens().unwrap_or_default();
+        Some(T::WIDTH * tokens.count())
+    }
 
-            fn in_python(&self, side: u32) -> Option<Vec<String>> {
-                let model: fn(&Self) -> &'static str = $python;
-                Some(vec![
-                    "import timm".to_owned(),
-                    format!(
-                        "trunk = timm.create_model(\"{}\", num_classes=0, img_size={side})",
-                        model(self)
-                    ),
-                ])
-            }
+    fn input(&self) -> Option<ImageInput> {
+        Some(self.seen())
+    }
 
-            fn forms(&self) -> Vec<$crate::Backbone> {
-                self.own_forms()
-            }
+    fn least_image(&self) -> u32 {
+        T::PATCH
+    }
 
-            $crate::parts::backbone::has_weights!();
+    fn obstacle(&self, side: u32) -> Option<String> {
+        let patch = T::PATCH;
+        (!side.is_multiple_of(patch)).then(|| {
+            format!("cuts the image into patches of {patch} pixels: expected a multiple of {patch}")
+        })
+    }
+
+    fn footprint(&self) -> Footprint {
+        T::FOOTPRINT
+    }
+
+    fn layers(&self) -> &'static [&'static str] {
+        self.named()
+    }
+
+    fn classifiers(&self) -> &'static [&'static str] {
+        &["head.", "mask_token"]
+    }
+
+    fn gives_a_map(&self) -> bool {
+        false
+    }
+
+    fn prefers_channels_last(&self) -> bool {
+        false
+    }
+
+    fn in_python(&self, side: u32) -> Option<Vec<String>> {
+        let (name, options) = self.in_timm();
+        let mut lines = vec![
+            "import timm".to_owned(),
+            format!(
+                "trunk = timm.create_model(\"{name}\", num_classes=0, img_size={side}{options})"
+            ),
+        ];
+        let tokens = self.tokens().unwrap_or_default();
+        lines.extend(tokens.in_python().iter().map(|&line| line.to_owned()));
+        Some(lines)
+    }
+
+    fn forms(&self) -> Vec<Backbone> {
+        self.shown()
+    }
+
+    fn free_settings(&self) -> &'static [&'static str] {
+        &["features"]
+    }
+
+    fn weights_mut(&mut self) -> Option<&mut Option<Weights>> {
+        Some(self.given_mut())
+    }
+
+    fn weights(&self) -> Option<&Weights> {
+        self.given().as_ref()
+    }
+}
+
+/// The methods of a [`VitPart`] with fields `weights` and `features`.
+macro_rules! vit_fields {
+    () => {
+        fn tokens(&self) -> Option<$crate::VitFeatures> {
+            Some(self.features)
+        }
+
+        $crate::parts::backbone::vit::weights_field!();
+    };
+}
+
+/// The methods of a [`VitPart`] with a field `weights`.
+macro_rules! weights_field {
+    () => {
+        fn given(&self) -> &Option<$crate::Weights> {
+            &self.weights
+        }
+
+        fn given_mut(&mut self) -> &mut Option<$crate::Weights> {
+            &mut self.weights
         }
     };
 }
 
-pub(super) use vit_part;
+pub(super) use {vit_fields, weights_field};
 
 /// Layers of a vision transformer that can be frozen, by the beginning of their names.
 pub(super) const LAYERS: &[&str] = &["cls_token", "pos_embed", "patch_embed", "blocks", "norm"];
@@ -99,11 +167,48 @@ impl VitInput {
 
 impl Setting for VitInput {}
 
-pub(super) fn obstacle(side: u32, patch: u32) -> Option<String> {
-    if side.is_multiple_of(patch) {
-        return None;
-    }
-    Some(format!(
-        "cuts the image into patches of {patch} pixels: expected a multiple of {patch}"
-    ))
+/// The tokens that are the features, behind the last layer norm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VitFeatures {
+    /// The class token.
+    #[default]
+    Class,
+    /// The mean of the patches.
+    Mean,
+    /// The class token, then the mean of the patches: twice the width.
+    ClassAndMean,
 }
+
+impl VitFeatures {
+    pub(super) fn is_default(&self) -> bool {
+        *self == VitFeatures::default()
+    }
+
+    /// Returns how many times the width of a token the features have.
+    fn count(self) -> u32 {
+        match self {
+            VitFeatures::Class | VitFeatures::Mean => 1,
+            VitFeatures::ClassAndMean => 2,
+        }
+    }
+
+    /// Returns the lines of Python that make a model of timm return these tokens instead of the class token.
+    fn in_python(self) -> &'static [&'static str] {
+        match self {
+            VitFeatures::Class => &[],
+            VitFeatures::Mean => &[
+                "all_tokens = trunk.forward_features",
+                "trunk.forward = lambda images: all_tokens(images)[:, trunk.num_prefix_tokens:].mean(1)",
+            ],
+            VitFeatures::ClassAndMean => &[
+                "all_tokens = trunk.forward_features",
+                "mean = lambda tokens: tokens[:, trunk.num_prefix_tokens:].mean(1)",
+                "both = lambda tokens: torch.cat([tokens[:, 0], mean(tokens)], 1)",
+                "trunk.forward = lambda images: both(all_tokens(images))",
+            ],
+        }
+    }
+}
+
+impl Setting for VitFeatures {}

@@ -1,7 +1,7 @@
 //! The small vision transformer.
 
-use super::vit::{LAYERS, VitInput, vit_part};
-use crate::{Backbone, Footprint, ImageInput, Weights, parts::part::part};
+use super::vit::{VitFeatures, VitInput, VitPart, vit_fields};
+use crate::{Footprint, ImageInput, Weights, parts::part::part};
 
 part! {
     /// Vision transformer, small, with patches of 16 pixels: 384 features.
@@ -12,30 +12,30 @@ part! {
         /// The input that the weights were trained on.
         #[serde(skip_serializing_if = "VitInput::is_default")]
         input: VitInput = VitInput::Imagenet,
+        /// The tokens that are the features.
+        #[serde(skip_serializing_if = "VitFeatures::is_default")]
+        features: VitFeatures = VitFeatures::Class,
     }
     formula: "12 blocks, 6 heads; 384 features",
     source: "Dosovitskiy et al., ICLR 2021",
 }
 
-vit_part!(
-    VitS16,
-    |_| "vit_small_patch16_224",
-    16,
-    384,
-    |_| LAYERS,
-    Footprint {
+impl VitPart for VitS16 {
+    const PATCH: u32 = 16;
+    const WIDTH: u32 = 384;
+    const FOOTPRINT: Footprint = Footprint {
         evaluation: 108,
         training: 1076,
         parameters: 21666,
-    }
-);
+    };
 
-impl VitS16 {
-    fn input_of_weights(&self) -> ImageInput {
+    fn in_timm(&self) -> (&'static str, &'static str) {
+        ("vit_small_patch16_224", "")
+    }
+
+    fn seen(&self) -> ImageInput {
         self.input.image_input()
     }
 
-    fn own_forms(&self) -> Vec<Backbone> {
-        Vec::new()
-    }
+    vit_fields!();
 }

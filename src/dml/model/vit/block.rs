@@ -1,0 +1,202 @@
+//! The blocks of a vision transformer: attention, then two layers for each token by itself.
+
+use tch::{Kind, Tensor};
+
+use super::positions::Turned;
+use crate::{
+    model::layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
+    parameters::Init,
+};
+
+/// The width of a head.
+pub(super) const HEAD_WIDTH: i64 = 64;
+
+/// What a layer scale begins with.
+const SCALE: f32 = 1e-5;
+
+/// How the blocks of one transformer differ from those of others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockShape {
+    /// The width of a token.
+    pub(super) width: i64,
+    /// Of the layer norms.
+    pub(super) epsilon: f64,
+    /// True if queries, keys and values have biases.
+    pub(super) has_bias: bool,
+    pub(super) activation: Activation,
+    /// The names of the layer scales of the attention and of the layers.
+    pub(super) scales: Option<[&'static str; 2]>,
+}
+
+/// What is between the two layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activation {
+    Gelu,
+    /// `x sigmoid(1.702 x)`.
+    QuickGelu,
+    /// GELU in the form with tanh.
+    TanhGelu,
+    /// The first layer gives `[a, b]`, and the second one gets `a sigmoid(a) b` (Shazeer, 2020).
+    SwiGlu,
+}
+
+impl Activation {
+    /// Returns the width of what the second layer gets, for tokens of this width.
+    fn hidden(self, width: i64) -> i64 {
+        match self {
+            Activation::Gelu | Activation::QuickGelu | Activation::TanhGelu => 4 * width,
+            // As many numbers in three matrices as in two, rounded up to a multiple of eight.
+            Activation::SwiGlu => (4 * width * 2 / 3 + 7) / 8 * 8,
+        }
+    }
+
+    fn of(self, hidden: &Tensor) -> Tensor {
+        match self {
+            Activation::Gelu => hidden.gelu("none"),
+            Activation::QuickGelu => hidden * (hidden * 1.702).sigmoid(),
+            Activation::TanhGelu => hidden.gelu("tanh"),
+            Activation::SwiGlu => {
+                let halves = hidden.chunk(2, -1);
+                halves[0].silu() * &halves[1]
+            }
+        }
+    }
+}
+
+/// Returns a linear layer with the initial parameters of a transformer.
+pub(super) fn linear(builder: &mut ParamBuilder, name: &str, inputs: i64, outputs: i64) -> Linear {
+    let initial = [Init::Normal(0.02), Init::Constant(0.0)];
+    Linear::with(builder, name, inputs, outputs, initial)
+}
+
+/// Two layers with an activation between them: `NAME.fc1` and `NAME.fc2`.
+#[derive(Debug)]
+pub(super) struct Layers {
+    first: Linear,
+    second: Linear,
+    activation: Activation,
+}
+
+impl Layers {
+    pub(super) fn new(
+        builder: &mut ParamBuilder,
+        name: &str,
+        width: i64,
+        activation: Activation,
+    ) -> Layers {
+        let hidden = activation.hidden(width);
+        let outputs = match activation {
+            Activation::SwiGlu => 2 * hidden,
+            Activation::Gelu | Activation::QuickGelu | Activation::TanhGelu => hidden,
+        };
+        Layers {
+            first: linear(builder, &format!("{name}.fc1"), width, outputs),
+            second: linear(builder, &format!("{name}.fc2"), hidden, width),
+            activation,
+        }
+    }
+
+    pub(super) fn forward(&self, context: &ForwardContext, tokens: &Tensor) -> Tensor {
+        let hidden = self.activation.of(&self.first.forward(context, tokens));
+        self.second.forward(context, &hidden)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Block {
+    before_attention: LayerNorm,
+    queries_keys_values: Linear,
+    projection: Linear,
+    before_layers: LayerNorm,
+    layers: Layers,
+    /// Of the attention and of the layers.
+    scales: Option<[Parameter; 2]>,
+    heads: i64,
+}
+
+impl Block {
+    pub(super) fn new(builder: &mut ParamBuilder, name: &str, shape: BlockShape) -> Block {
+        let width = shape.width;
+        let norm = |builder: &mut ParamBuilder, part: &str| {
+            LayerNorm::new(builder, &format!("{name}.{part}"), width, shape.epsilon)
+        };
+        let before_attention = norm(builder, "norm1");
+        let of_attention = format!("{name}.attn.qkv");
+        Block {
+            before_attention,
+            queries_keys_values: match shape.has_bias {
+                true => linear(builder, &of_attention, width, 3 * width),
+                false => {
+                    let initial = Init::Normal(0.02);
+                    Linear::unbiased(builder, &of_attention, width, 3 * width, initial)
+                }
+            },
+            projection: linear(builder, &format!("{name}.attn.proj"), width, width),
+            before_layers: norm(builder, "norm2"),
+            layers: Layers::new(builder, &format!("{name}.mlp"), width, shape.activation),
+            scales: shape.scales.map(|parts| {
+                parts.map(|part| {
+                    builder.parameter(format!("{name}.{part}"), &[width], Init::Constant(SCALE))
+                })
+            }),
+            heads: width / HEAD_WIDTH,
+        }
+    }
+
+    pub(super) fn forward(
+        &self,
+        context: &ForwardContext,
+        tokens: &Tensor,
+        turned: Option<&Turned>,
+    ) -> Tensor {
+        let normed = self.before_attention.forward(context, tokens);
+        let attended = self.attention(context, &normed, turned);
+        let tokens = tokens + self.scaled(context, attended, 0);
+        let normed = self.before_layers.forward(context, &tokens);
+        let added = self.layers.forward(context, &normed);
+        tokens + self.scaled(context, added, 1)
+    }
+
+    /// Returns what the attention (part 0) or the layers (part 1) add to the tokens.
+    fn scaled(&self, context: &ForwardContext, added: Tensor, part: usize) -> Tensor {
+        match self.scales {
+            Some(scales) => added * context.parameter(scales[part]),
+            None => added,
+        }
+    }
+
+    fn attention(
+        &self,
+        context: &ForwardContext,
+        tokens: &Tensor,
+        turned: Option<&Turned>,
+    ) -> Tensor {
+        // A trace must not fix the number of images, so it is left open as -1.
+        let (_, count, width) = tokens.size3().expect("tokens have three dimensions");
+        let parts = self.queries_keys_values.forward(context, tokens);
+        let parts = parts
+            .view([-1, count, 3, self.heads, HEAD_WIDTH])
+            .permute([2, 0, 3, 1, 4]);
+        let [queries, keys, values] = [0, 1, 2].map(|part| parts.get(part));
+        let [queries, keys] = match turned {
+            Some(turned) => [queries, keys].map(|part| turned.of(&part)),
+            None => [queries, keys],
+        };
+        let attended = attended(&queries, &keys, &values);
+        self.projection.forward(
+            context,
+            &attended.transpose(1, 2).reshape([-1, count, width]),
+        )
+    }
+}
+
+/// Returns what each of the queries `[n, h, q, d]` finds.
+pub(super) fn attended(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
+    let mask = None::<&Tensor>;
+    Tensor::scaled_dot_product_attention(queries, keys, values, mask, 0.0, false, None, false)
+}
+
+/// Returns the mean of tokens `[n, t, d]` in single precision.
+pub(super) fn mean(tokens: &Tensor) -> Tensor {
+    tokens.mean_dim([1i64].as_slice(), false, Kind::Float)
+}
