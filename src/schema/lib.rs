@@ -27,6 +27,9 @@
 //! | slot | where a job can run: a share of a GPU, or CPU threads |
 //! | worker | a process that runs the jobs of one chunk on a cluster, beside others |
 //! | attempt | one start of a job: [`Attempt`]; its [`Work`] is the request |
+//! | submission | jobs that Slurm is asked to run, as an array |
+//! | chunk | the jobs of one element of such an array, and of the worker in it |
+//! | claim | the right of one process to work on a job |
 //! | computation | the programs and the machine of an attempt, its end and what it took: [`Computation`] |
 //! | task | one kind of work, with the type of its reply: [`Task`] |
 //! | event | one message from a trainer: [`Event`] |

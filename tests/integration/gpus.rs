@@ -23,22 +23,7 @@ impl GpuDesk {
     /// Creates a desk with GPUs of so many gigabytes; nothing if there is no C compiler.
     fn new(sweep: &str, gpus: &str) -> Option<GpuDesk> {
         let desk = Desk::new(sweep);
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/fake_nvml.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]);
-        compiler.arg(desk.path("libnvidia-ml.so.1")).arg(source);
-        let Ok(status) = compiler.status() else {
-            eprintln!("skipped: there is no C compiler");
-            return None;
-        };
-        assert!(status.success());
-        let processes = desk.path("processes");
-        fs::create_dir(&processes).unwrap();
-        let machine = vec![
-            ("LD_LIBRARY_PATH", desk.path("").display().to_string()),
-            ("FAKE_GPUS", gpus.to_owned()),
-            ("FAKE_GPU_PROCESSES", processes.display().to_string()),
-        ];
+        let machine = fake_gpus(&desk, gpus)?;
         Some(GpuDesk { desk, machine })
     }
 
@@ -95,6 +80,26 @@ impl GpuDesk {
     fn slots(&self) -> BTreeSet<String> {
         self.trainings().into_iter().map(|(slot, _)| slot).collect()
     }
+}
+
+/// Returns the variables that make GPUs of so many gigabytes appear; nothing if there is no C compiler.
+pub(crate) fn fake_gpus(desk: &Desk, gpus: &str) -> Option<Vec<(&'static str, String)>> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/fake_nvml.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]);
+    compiler.arg(desk.path("libnvidia-ml.so.1")).arg(source);
+    let Ok(status) = compiler.status() else {
+        eprintln!("skipped: there is no C compiler");
+        return None;
+    };
+    assert!(status.success());
+    let processes = desk.path("processes");
+    fs::create_dir(&processes).unwrap();
+    Some(vec![
+        ("LD_LIBRARY_PATH", desk.path("").display().to_string()),
+        ("FAKE_GPUS", gpus.to_owned()),
+        ("FAKE_GPU_PROCESSES", processes.display().to_string()),
+    ])
 }
 
 /// The small sweep on GPUs, with these further resources.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod attack;
+mod cluster;
 mod crashes;
 mod damage;
 mod data;
@@ -19,6 +20,7 @@ mod network;
 mod questions;
 mod results;
 mod serving;
+mod slurm;
 mod terminal;
 mod training;
 mod upkeep;

@@ -4,8 +4,19 @@
 //! each chunk. `sweep worker` plans the same sweep again, keeps to the jobs of its chunk and runs them as `sweep run`
 //! would, on what the batch system has allocated to it. Nothing passes between orchestrator and workers but files: what
 //! a submission says, and what the folders of runs say.
+//!
+//! [`chunks`] groups jobs; [`dispatch`] decides, without side effects, what is submitted and what becomes of elements that
+//! have ended; [`session`] carries that out with the commands of [`slurm`]. A [`submission`] is what workers read, and its
+//! [`standing`] what became of it.
 
 mod chunk;
+pub mod chunks;
+pub mod dispatch;
+mod pace;
+pub mod preview;
+pub mod session;
+pub mod slurm;
+pub mod standing;
 pub mod submission;
 
 pub use chunk::restrict;

@@ -5,6 +5,7 @@ use std::{fmt::Display, process::ExitCode};
 use durable::DiskError;
 
 use crate::{
+    batch::session::{CONTINUE, TAKEN},
     config::Diagnostic,
     ledger::{LedgerError, LockError},
 };
@@ -47,14 +48,19 @@ impl Exit {
     }
 
     pub(super) fn code(&self) -> ExitCode {
+        ExitCode::from(self.number())
+    }
+
+    /// Returns the exit code as a number.
+    pub(super) fn number(&self) -> u8 {
         match self {
-            Exit::Diagnosed(_) | Exit::Mistake(_) => Exit::MISTAKE,
-            Exit::RunsFailed(_) => ExitCode::from(2),
-            Exit::Stuck(_) => ExitCode::from(3),
-            Exit::Locked(_) => ExitCode::from(4),
-            Exit::ToBeContinued(_) => ExitCode::from(85),
-            Exit::Interrupted(_) => ExitCode::from(Exit::INTERRUPTED),
-            Exit::NobodyReads => ExitCode::SUCCESS,
+            Exit::Diagnosed(_) | Exit::Mistake(_) => 1,
+            Exit::RunsFailed(_) => 2,
+            Exit::Stuck(_) => 3,
+            Exit::Locked(_) => TAKEN,
+            Exit::ToBeContinued(_) => CONTINUE,
+            Exit::Interrupted(_) => Exit::INTERRUPTED,
+            Exit::NobodyReads => 0,
         }
     }
 

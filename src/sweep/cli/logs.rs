@@ -13,6 +13,7 @@ use schema::RunId;
 
 use super::{Exit, Opened, run_ids::the_only, show, tell};
 use crate::{
+    batch::standing::open_submissions,
     config::Sweep,
     ledger::{AttemptFolder, Job, Ledger},
 };
@@ -55,8 +56,9 @@ impl Logs {
         };
         let Some(latest) = attempts.len().checked_sub(1) else {
             return Err(Exit::mistake(format!(
-                "nothing was started for `{}` yet",
-                self.of
+                "nothing was started for `{}` yet{}",
+                self.of,
+                of_workers(&ledger)?
             )));
         };
         if !self.all {
@@ -102,6 +104,15 @@ impl Logs {
         attempts.sort_by_key(LoggedAttempt::began);
         Ok(attempts)
     }
+}
+
+/// Returns where workers of a cluster print what goes wrong before an attempt begins.
+fn of_workers(ledger: &Ledger) -> Result<String, Exit> {
+    let open = open_submissions(ledger).map_err(Exit::stuck)?;
+    let latest = open.last().map(|folder| folder.path().join("logs"));
+    Ok(latest.map_or(String::new(), |logs| {
+        format!("\nhint: what its workers print is in `{}`", logs.display())
+    }))
 }
 
 /// An attempt with a log.

@@ -42,6 +42,7 @@ mod scripts;
 mod shipped;
 mod show;
 mod simulate;
+mod slurm;
 mod status;
 mod stop;
 mod studies;
@@ -65,6 +66,7 @@ pub use exit::Exit;
 use interrupts::Interrupts;
 use printable::{PrintableWriter, printable};
 use serde::Serialize;
+use slurm::Where;
 
 use crate::{
     config::{Diagnostic, Sweep, resolved},
@@ -186,6 +188,13 @@ impl Target {
     /// Plans the sweep as it would run here.
     fn open(&self) -> Result<Opened, Exit> {
         Opened::here(self.read()?, &self.results)
+    }
+
+    /// Plans the sweep as it would run somewhere else than its file says, if so chosen.
+    fn open_on(&self, on: Option<Where>) -> Result<Opened, Exit> {
+        let mut sweep = self.read()?;
+        Where::apply(on, &mut sweep);
+        Opened::here(sweep, &self.results)
     }
 
     /// Plans the sweep as it was run, be it on another machine, and says what is no longer at hand.

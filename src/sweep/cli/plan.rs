@@ -1,5 +1,6 @@
 //! `sweep plan`: what would run, what is done already, why, and the cost of the rest.
 
+mod arrays;
 mod json;
 pub(super) mod origins;
 
@@ -16,11 +17,13 @@ use serde_json::{Value, json};
 use super::{
     Exit, Opened, Target, check, counted,
     room::{free_bytes, size},
-    show, show_json, studies,
+    show, show_json,
+    slurm::Where,
+    studies,
     width::wrapped,
 };
 use crate::{
-    config::{Method, Point, Sweep, TrainingTable, as_written},
+    config::{Method, On, Point, Sweep, TrainingTable, as_written},
     ledger::{Job, JobKind},
     plan::{
         Plan, RowId,
@@ -41,6 +44,7 @@ Examples:
   sweep plan sweeps/omniglot.toml
   sweep plan sweeps/omniglot.toml --set training.steps=100      the effect of an override
   sweep plan sweeps/omniglot.toml --origins                     the file and line of each value
+  sweep plan sweeps/omniglot.toml --on slurm                    the scripts and arrays for a cluster
   sweep plan sweeps/omniglot.toml --dot | dot -Tsvg > plan.svg  draw the jobs
   sweep plan sweeps/omniglot.toml --json | jq '.jobs[] | select(.todo)'
 
@@ -55,6 +59,9 @@ pub(super) struct PlanCommand {
     /// Show the origin of each value: file and line, preset, --set or default
     #[arg(long)]
     origins: bool,
+    /// Plan for there, whatever `on` in [resources] says: `slurm` shows the scripts and arrays
+    #[arg(long, value_name = "WHERE")]
+    on: Option<Where>,
     /// Print one JSON object: members, recipes, jobs, their order and the forecast
     #[arg(long, group = "form")]
     json: bool,
@@ -68,7 +75,7 @@ pub(super) struct PlanCommand {
 
 impl PlanCommand {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let opened = self.target.open()?;
+        let opened = self.target.open_on(self.on)?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
         opened.tell_damage()?;
         if let Some(language) = self.language() {
@@ -125,7 +132,14 @@ impl PlanCommand {
             lines.push(format!("  {verb:<9} {todo:>4} to do, {done:>4} done"));
         }
         lines.extend(priorities(plan));
-        lines.extend(costs(opened, forecast));
+        match &sweep.resources.on {
+            On::Here => lines.extend(costs(opened, forecast)),
+            On::Slurm(table) => {
+                lines.push(work(forecast));
+                lines.push(disk(opened, forecast));
+                lines.extend(arrays::lines(table, opened, freshness));
+            }
+        }
         lines
     }
 }
@@ -144,6 +158,14 @@ fn priorities(plan: &Plan) -> Option<String> {
         .map(|(Reverse(level), methods)| format!("{} ({level})", methods.join(", ")))
         .collect();
     (levels.len() > 1).then(|| format!("  priority  {}", levels.join(", then ")))
+}
+
+/// The time of all jobs one after another.
+fn work(forecast: &Forecast) -> String {
+    match forecast.todo() - forecast.unknown() {
+        0 => "  time      unknown: no job like these has finished here yet".to_owned(),
+        _ => format!("  time      {} of work", duration(forecast.seconds())),
+    }
 }
 
 /// More members than this are grouped by method.

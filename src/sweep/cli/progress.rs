@@ -31,7 +31,7 @@ pub(super) fn be_quiet(quiet: bool) {
     IS_QUIET.store(quiet, Ordering::Relaxed);
 }
 
-fn is_quiet() -> bool {
+pub(super) fn is_quiet() -> bool {
     IS_QUIET.load(Ordering::Relaxed)
 }
 

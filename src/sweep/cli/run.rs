@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
-use schema::{Dataset, Device, Download, Files};
+use schema::{Dataset, Device, Download, Files, Numerics};
 
 use super::{
     Exit, Opened, Target,
@@ -14,11 +14,16 @@ use super::{
     plan::{slot_names, tally},
     progress::Progress,
     report::Destination,
+    slurm::{self, BatchProgress, Where},
     studies, tell,
 };
 use crate::{
-    config::OnFailure,
-    ledger::{Check, Ledger, LedgerError, Lock, Locking, journal},
+    batch::{
+        session::{self as batch_session, BatchError, BatchSession, Launch},
+        standing::open_submissions,
+    },
+    config::{On, OnFailure, SlurmTable, resolved},
+    ledger::{Check, Ledger, LedgerError, Lock, Locking, absolute, journal},
     plan::{
         freshness::{self, FreshnessOf},
         integrity::{self, Inputs},
@@ -46,7 +51,8 @@ Examples:
   sweep run sweeps/omniglot.toml --set data.root=/datasets/omniglot
   sweep run sweeps/omniglot.toml --set training.steps=100 --set sweep.name=trial
   sweep run sweeps/omniglot.toml            resume after Ctrl-C, a crash or an edit
-  sweep run sweeps/omniglot.toml --only failed,lost          first what failed or was lost")]
+  sweep run sweeps/omniglot.toml --only failed,lost          first what failed or was lost
+  sweep run sweeps/omniglot.toml --on slurm                  in array jobs of a cluster")]
 pub(super) struct Run {
     #[command(flatten)]
     target: Target,
@@ -67,20 +73,31 @@ pub(super) struct Run {
     /// Work in a results folder whose file system has no locks; no other `sweep` may use the folder
     #[arg(long)]
     no_lock: bool,
+    /// Run there, whatever `on` in [resources] says; see docs/slurm.md
+    #[arg(long, value_name = "WHERE")]
+    on: Option<Where>,
+    /// On Slurm: return as soon as all that can start is submitted; the same command watches over it again
+    #[arg(long)]
+    detach: bool,
 }
 
 impl Run {
     pub(super) fn run(&self, interrupts: &Interrupts) -> Result<(), Exit> {
-        let mut opened = self.target.open()?;
+        let mut opened = self.target.open_on(self.on)?;
         opened.require_ids()?;
         let mut lock = opened.ledger.lock(Locking::of(self.no_lock))?;
+        let is_submitted = self.is_submitted(&opened)?;
         if self.no_retry {
             opened.sweep.resources.retries = 0;
         }
         if self.fail_fast {
             opened.sweep.resources.on_failure = OnFailure::Stop;
         }
-        let mut freshness = freshness_of_intact(&opened)?;
+        let mut freshness = match is_submitted {
+            // Workers are writing: nothing is set aside or removed.
+            true => freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?,
+            false => freshness_of_intact(&opened)?,
+        };
         let left_out = match self.only.as_slice() {
             [] => 0,
             only => Only::restrict(only, &mut freshness, &opened)?,
@@ -91,7 +108,8 @@ impl Run {
         }
         self.target.keep(&opened)?;
         opened.keep_registrations()?;
-        let tally = if todo == 0 {
+        let on = opened.sweep.resources.on.clone();
+        let tally = if todo == 0 && !is_submitted {
             let state = match left_out {
                 0 => "up to date",
                 _ => "nothing is left of what failed or was lost",
@@ -100,7 +118,18 @@ impl Run {
             tell(&format!("{name}: {}; {state}", arithmetic(&opened.sweep)));
             Tally::default()
         } else {
-            self.work(&mut opened, &mut lock, freshness, interrupts)?
+            match on {
+                On::Here => self.work(&mut opened, &mut lock, freshness, interrupts)?,
+                On::Slurm(table) => {
+                    let tally =
+                        self.work_on_slurm(&table, &mut opened, &mut lock, freshness, interrupts)?;
+                    self.verdict_of_slurm(&tally)?;
+                    if self.detach {
+                        return Ok(());
+                    }
+                    tally
+                }
+            }
         };
         drop(lock);
         let report = self.destination.report(&self.target, &opened, None)?;
@@ -124,10 +153,128 @@ impl Run {
         if let Some(program) = &self.trainer {
             command = command.plain("--trainer").path(program);
         }
-        match self.no_lock {
-            true => command.plain("--no-lock"),
-            false => command,
+        if self.no_lock {
+            command = command.plain("--no-lock");
         }
+        match self.on {
+            Some(Where::Slurm) => command.plain("--on slurm"),
+            Some(Where::Here) => command.plain("--on here"),
+            None => command,
+        }
+    }
+
+    /// True if something that was submitted may run.
+    ///
+    /// # Errors
+    /// The sweep is to run on this machine, where it would get in the way.
+    fn is_submitted(&self, opened: &Opened) -> Result<bool, Exit> {
+        let mut open = open_submissions(&opened.ledger).map_err(Exit::stuck)?;
+        if !opened.sweep.resources.on.is_here() {
+            return Ok(!open.is_empty());
+        }
+        // Workers that someone started by hand are none of Slurm's; what they work on, they have claimed.
+        open.retain(|folder| matches!(folder.accepted(), Ok(Some(_))));
+        if open.is_empty() {
+            return Ok(false);
+        }
+        Err(Exit::Locked(format!(
+            "{} of Slurm may work in `{}`: add `--on slurm` to watch over them, or end them with `{}`",
+            counted(open.len(), "array"),
+            opened.ledger.root().display(),
+            self.target.command("stop")
+        )))
+    }
+
+    /// Returns why a session that watched over Slurm has ended before its jobs.
+    fn verdict_of_slurm(&self, tally: &Tally) -> Result<(), Exit> {
+        let left = counted(tally.not_started, "job");
+        let resume = self.resume_command();
+        if tally.interrupted {
+            return Err(Exit::Interrupted(format!(
+                "interrupted, {left} left; what Slurm has goes on: `{resume}` watches over it again, and `{}` ends it",
+                self.target.command("stop")
+            )));
+        }
+        if let Some(message) = &tally.stranded {
+            return Err(Exit::mistake(format!(
+                "Slurm refuses the array: {message}\nhint: {left} left; correct `on.slurm` in [resources], then `{resume}`"
+            )));
+        }
+        if self.detach && tally.not_started > 0 {
+            tell(&format!(
+                "{left} left, and all that can start is submitted; `{resume}` watches over it, `{}` shows it",
+                self.target.command("status")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Submits the jobs to Slurm and watches over them.
+    fn work_on_slurm(
+        &self,
+        table: &SlurmTable,
+        opened: &mut Opened,
+        lock: &mut Lock,
+        freshness: FreshnessOf,
+        interrupts: &Interrupts,
+    ) -> Result<Tally, Exit> {
+        let limits = slurm::limits()?;
+        // A missing trainer is told here, not by each worker.
+        Trainer::find(self.trainer.as_deref())?;
+        let launch = self.launch(opened)?;
+        let Opened {
+            sweep,
+            ledger,
+            plan,
+            ..
+        } = opened;
+        tell(&format!("{}: {}, on Slurm", sweep.name, arithmetic(sweep)));
+        tell_journal(ledger);
+        let mut progress = BatchProgress::new(plan, &freshness, ledger);
+        let interrupts = interrupts.counted();
+        let mut session = BatchSession {
+            plan,
+            ledger,
+            lock,
+            sweep,
+            table,
+            launch: &launch,
+            limits,
+            interrupts: interrupts.number(),
+            detach: self.detach,
+        };
+        session
+            .run(freshness, &mut progress)
+            .map_err(|error| match error {
+                BatchError::Lock(error) => error.into(),
+                BatchError::Ledger(_) | BatchError::Io { .. } | BatchError::Submission(_) => {
+                    Exit::stuck(error)
+                }
+            })
+    }
+
+    /// Returns what all submissions of this command have in common.
+    fn launch(&self, opened: &Opened) -> Result<Launch, Exit> {
+        let mut overrides = self.target.overrides.clone();
+        // Failures are counted here, over all workers.
+        overrides.push("resources.on_failure=continue".to_owned());
+        if self.no_retry {
+            overrides.push("resources.retries=0".to_owned());
+        }
+        let device = match opened.plan.numerics {
+            Numerics::Cpu { .. } => Device::Cpu,
+            Numerics::Cuda => Device::Cuda,
+        };
+        Ok(Launch {
+            program: batch_session::program(),
+            trainer: self.trainer.as_deref().map(absolute),
+            file: absolute(&self.target.file),
+            text: resolved(&self.target.file, &overrides)?,
+            folder: absolute(".".as_ref()),
+            results: absolute(opened.ledger.root()),
+            numerics: opened.plan.numerics,
+            device,
+        })
     }
 
     fn verdict(&self, tally: &Tally, opened: &Opened) -> Result<(), Exit> {

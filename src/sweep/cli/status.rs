@@ -25,7 +25,9 @@ use super::{
     plan::tally,
     progress,
     report::{jobs_of, state_of, state_of_ensemble},
-    show, show_json, studies,
+    show, show_json,
+    slurm::Arrays,
+    studies,
 };
 use crate::{
     ledger::{AttemptExit, Cause, Job, Ledger, LedgerError, RunStage},
@@ -46,7 +48,7 @@ Examples:
 pub(super) struct Status {
     #[command(flatten)]
     target: Target,
-    /// Print again every two seconds, until the sweep ends
+    /// Print again every two seconds, or every twenty while Slurm is asked, until the sweep ends
     #[arg(long, conflicts_with = "json")]
     watch: bool,
     /// Print one JSON object
@@ -56,6 +58,8 @@ pub(super) struct Status {
 
 /// Between two prints of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
+/// The same while Slurm is asked for each.
+const SLURM_PERIOD: Duration = Duration::from_secs(20);
 
 /// The version of the JSON object. In version 1, remarks were sentences, in version 2 some of their causes.
 const VERSION: u32 = 3;
@@ -70,6 +74,9 @@ struct Snapshot {
     session: Option<Session>,
     /// The workers of a batch system that are at work in the results folder.
     workers: Vec<Session>,
+    /// What Slurm says of the arrays of the results folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slurm: Option<Arrays>,
     runs: Runs,
     ensembles: Count,
     /// Jobs of the whole sweep, with those that its searches may add.
@@ -114,7 +121,7 @@ impl Status {
             let screen = snapshot.lines(self, &opened).join("\n");
             clear_screen();
             show(&format!("{screen}\n\n"))?;
-            thread::sleep(PERIOD);
+            thread::sleep(snapshot.period());
         }
     }
 
@@ -148,6 +155,7 @@ impl Snapshot {
             sweep: opened.sweep.name.clone(),
             session: Session::of(plan, ledger)?,
             workers: Session::of_workers(plan, ledger)?,
+            slurm: Arrays::of(ledger)?,
             runs: Runs {
                 total: plan.runs.len(),
                 ..Runs::default()
@@ -186,6 +194,14 @@ impl Snapshot {
                 .chain(&self.workers)
                 .flat_map(|session| session.of_sweep(&self.sweep)),
         );
+        if let Some(arrays) = &self.slurm {
+            lines.push(format!("  slurm     {}", arrays.line()));
+            lines.extend(
+                arrays
+                    .remedies()
+                    .map(|remedy| format!("  warning   {remedy}")),
+            );
+        }
         lines.extend(self.search_states.iter().cloned());
         lines.extend(self.searches.iter().filter_map(studies::Progress::line));
         lines.extend(self.remarks.iter().map(Remark::line));
@@ -223,16 +239,26 @@ impl Snapshot {
         summary
     }
 
+    /// Returns the time until the next print.
+    fn period(&self) -> Duration {
+        match self.slurm {
+            Some(_) => SLURM_PERIOD,
+            None => PERIOD,
+        }
+    }
+
     /// True if a session works on this sweep now.
     fn is_running(&self) -> bool {
         let mut sessions = self.session.iter().chain(&self.workers);
-        sessions.any(|session| session.sweep == self.sweep)
+        let is_submitted = self.slurm.as_ref().is_some_and(Arrays::any);
+        is_submitted || sessions.any(|session| session.sweep == self.sweep)
     }
 
     /// True if an orchestrator works on this sweep now, which can be stopped.
     fn has_orchestrator(&self) -> bool {
         let session = self.session.as_ref();
-        session.is_some_and(|session| session.sweep == self.sweep)
+        let is_watched = session.is_some_and(|session| session.sweep == self.sweep);
+        is_watched || self.slurm.as_ref().is_some_and(Arrays::any)
     }
 
     /// Returns what to do to get the rest of the sweep.

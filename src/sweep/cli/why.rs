@@ -6,7 +6,9 @@ use clap::Args;
 use schema::{Outcome, RunId};
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, diff::in_words, run_ids::the_only, show, show_json, tell};
+use super::{
+    Exit, Opened, diff::in_words, run_ids::the_only, show, show_json, slurm::waiting_for, tell,
+};
 use crate::{
     config::Sweep,
     ledger::{AttemptEnd, AttemptExit, Job, Ledger, RunStage},
@@ -56,6 +58,8 @@ pub(super) struct Story {
     /// Why it has to run, according to the plan.
     stale: Option<Reason>,
     attempts: Vec<Tried>,
+    /// The element of Slurm that has it.
+    element: Option<String>,
     nearest: Option<(RunId, Vec<Difference>)>,
 }
 
@@ -143,6 +147,7 @@ impl Story {
             state: ledger.state(run)?,
             stale,
             attempts: attempts(run, ledger)?,
+            element: element(run, ledger)?,
             nearest: identity
                 .map(|identity| difference::nearest(run, &identity, ledger))
                 .transpose()?
@@ -153,6 +158,7 @@ impl Story {
     fn as_text(&self, ledger: &Ledger) -> Vec<String> {
         let mut lines = self.title();
         lines.push(format!("  {}", self.standing()));
+        lines.extend(self.element.iter().map(|element| format!("  in {element}")));
         lines.push(String::new());
         match self.attempts[..] {
             [] => lines.push("attempts: none".to_owned()),
@@ -250,6 +256,7 @@ impl Story {
             "standing": self.standing(),
             "todo": self.stale.is_some(),
             "reason": self.stale,
+            "slurm": self.element,
             "attempts": attempts.collect::<Vec<_>>(),
             "nearest": self.nearest.as_ref().map(|(run, _)| run),
             "differences": self.nearest.as_ref().map(|(_, differences)| differences),
@@ -265,6 +272,14 @@ fn stale(run: RunId, opened: &Opened) -> Result<Option<Reason>, Exit> {
         Some(Freshness::Fresh | Freshness::NotNeeded) | None => None,
     };
     Ok(reason(Job::Train(run)).or_else(|| reason(Job::Evaluate(run))))
+}
+
+/// What Slurm says of the element that has a job of the run.
+fn element(run: RunId, ledger: &Ledger) -> Result<Option<String>, Exit> {
+    match waiting_for(Job::Train(run), ledger)? {
+        Some(element) => Ok(Some(element)),
+        None => waiting_for(Job::Evaluate(run), ledger),
+    }
 }
 
 fn attempts(run: RunId, ledger: &Ledger) -> Result<Vec<Tried>, Exit> {

@@ -19,7 +19,7 @@ use super::{
     tell,
 };
 use crate::{
-    batch::{Submission, SubmissionError, SubmissionFolder, restrict},
+    batch::{Submission, SubmissionError, SubmissionFolder, restrict, standing::WorkerEnd},
     config::{DeviceChoice, Gpus, Sweep},
     ledger::{Job, SlurmJob, absolute},
     plan::{
@@ -66,14 +66,32 @@ impl Worker {
         let folder = SubmissionFolder::at(absolute(&self.folder));
         let submission = folder.read()?;
         let chunk: BTreeSet<Job> = folder.read_chunk(self.chunk)?.into_iter().collect();
+        if folder.is_over() {
+            // Slurm may start an element that nobody waits for any more.
+            tell("the submission is over: nothing is left to do");
+            return Ok(());
+        }
+        let worked = self.work_on(&submission, &chunk, &folder, &interrupts);
+        let code = worked.as_ref().err().map_or(0, Exit::number);
+        folder.note_end(self.chunk, WorkerEnd { code })?;
+        worked
+    }
+
+    fn work_on(
+        &self,
+        submission: &Submission,
+        chunk: &BTreeSet<Job>,
+        folder: &SubmissionFolder,
+        interrupts: &Counted<'_>,
+    ) -> Result<(), Exit> {
         go_to(&submission.folder)?;
-        require_arithmetic(&submission, &chunk)?;
-        let mut opened = opened(&submission, &folder.read_sweep()?)?;
+        require_arithmetic(submission, chunk)?;
+        let mut opened = opened(submission, &folder.read_sweep()?)?;
         opened.require_ids()?;
-        require_planned(&chunk, &opened)?;
+        require_planned(chunk, &opened)?;
         let mut freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
-        let waiting = restrict(&chunk, &mut freshness, &opened.plan);
-        let tally = self.work(&submission, &folder, &mut opened, freshness, &interrupts)?;
+        let waiting = restrict(chunk, &mut freshness, &opened.plan);
+        let tally = self.work(submission, folder, &mut opened, freshness, interrupts)?;
         verdict(&tally, &waiting, &opened)
     }
 

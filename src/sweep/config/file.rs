@@ -17,6 +17,7 @@ use super::{
     fairness::Waiver,
     forms::{ByteSize, CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds},
     heads::MethodHead,
+    slurm::On,
     tables::ReportTable,
 };
 use crate::search::Settings;
@@ -393,6 +394,9 @@ pub struct Resources {
     pub deterministic: bool,
     /// The folder of trained weights, see `sweep weights`.
     pub weights: PathBuf,
+    /// `"here"`, or `on.slurm = { .. }` for jobs of a cluster, see docs/slurm.md; `sweep run --on slurm` says the same for once.
+    #[serde(skip_serializing_if = "On::is_here")]
+    pub on: On,
 }
 
 impl Default for Resources {
@@ -413,6 +417,7 @@ impl Default for Resources {
             checkpoint_seconds: CheckpointSeconds::Auto,
             deterministic: false,
             weights: "weights".into(),
+            on: On::Here,
         }
     }
 }

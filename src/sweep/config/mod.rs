@@ -38,6 +38,7 @@ mod scripts;
 mod searched;
 mod set;
 mod shape;
+mod slurm;
 mod source;
 mod tables;
 mod text;
@@ -76,6 +77,7 @@ use scripts::ScriptFiles;
 pub(crate) use scripts::Scripts;
 use searched::Searched;
 pub use searched::{as_written, at_point, without};
+pub use slurm::{On, SlurmTable, TimeLimit};
 pub use tables::{IntervalKind, Layouts, Quoted, ReportTable};
 
 use crate::{

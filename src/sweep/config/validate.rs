@@ -19,6 +19,7 @@ use super::{
     file::{LabelMaps, MethodTable, Resources, SweepFile, TrainingTable},
     forms::{CheckpointSeconds, Folds},
     meant::nearest,
+    slurm::On,
     tables::{Compared, ReportTable},
 };
 use crate::search::FIRST_SEED_OF_TRIALS;
@@ -453,6 +454,9 @@ fn resources(resources: &Resources) -> Checked {
         "expected 1 to 1024 slots",
     )?;
     not_negative(resources.hang_minutes, &key("hang_minutes"))?;
+    if let On::Slurm(table) = &resources.on {
+        table.check()?;
+    }
     match resources.checkpoint_seconds {
         CheckpointSeconds::Auto => Ok(()),
         CheckpointSeconds::Every(seconds) => not_negative(seconds, &key("checkpoint_seconds")),

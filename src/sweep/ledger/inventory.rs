@@ -20,6 +20,7 @@ pub enum FileKind {
     Learned,
     Sweep,
     Submission,
+    Standing,
     Study,
     Index,
     Images,
@@ -55,7 +56,7 @@ pub struct FoundFile {
 
 impl FileKind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [FileKind; 27] = [
+    pub const ALL: [FileKind; 28] = [
         FileKind::Lock,
         FileKind::Journal,
         FileKind::TornJournal,
@@ -63,6 +64,7 @@ impl FileKind {
         FileKind::Learned,
         FileKind::Sweep,
         FileKind::Submission,
+        FileKind::Standing,
         FileKind::Study,
         FileKind::Index,
         FileKind::Images,
@@ -98,6 +100,13 @@ impl FileKind {
                 "slurm/*/submission.json",
                 "slurm/*/sweep.toml",
                 "slurm/*/chunks.json",
+                "slurm/*/script.sh",
+            ],
+            FileKind::Standing => &[
+                "slurm/*/accepted.json",
+                "slurm/*/ended/*.json",
+                "slurm/*/stop",
+                "slurm/*/over",
             ],
             FileKind::Study => &["studies/*.json"],
             FileKind::Index => &["data/*/index.json"],
@@ -118,7 +127,7 @@ impl FileKind {
             FileKind::Claim => &["*/*/*/*/claim.json"],
             FileKind::Attempt => &["*/*/*/*/attempt.json"],
             FileKind::Events => &["*/*/*/*/events.jsonl"],
-            FileKind::Log => &["*/*/*/*/log.txt"],
+            FileKind::Log => &["*/*/*/*/log.txt", "slurm/*/logs/*.txt"],
             FileKind::Exit => &["*/*/*/*/exit.json"],
             FileKind::SetAside => &["*.damaged", "*.damaged-*"],
             FileKind::Unfinished => &["*.incomplete"],
@@ -143,6 +152,9 @@ impl FileKind {
                 "a sweep as it was last run, with everything it builds on; `sweep diff` compares with it"
             }
             FileKind::Submission => "what workers on a cluster were asked to do",
+            FileKind::Standing => {
+                "what became of that: whether Slurm has it, and how each worker ended"
+            }
             FileKind::Study => "the points of a search's trials, in order",
             FileKind::Index => "a prepared data set: its classes, labels and files",
             FileKind::Images => "its images, decoded and resized",
@@ -161,7 +173,7 @@ impl FileKind {
             }
             FileKind::Attempt => "the request to the trainer, in the folder of an attempt",
             FileKind::Events => "what the trainer reported",
-            FileKind::Log => "its log",
+            FileKind::Log => "its log; what a worker on a cluster printed",
             FileKind::Exit => "how the attempt ended, by which programs and on which machine",
             FileKind::SetAside => "a damaged file that was set aside",
             FileKind::Unfinished => {
@@ -191,6 +203,7 @@ impl FileKind {
             FileKind::Submission => "workers that have not started cannot",
             FileKind::Claim => "nothing, once the attempt has ended",
             FileKind::Attempt | FileKind::Events | FileKind::Log => "nothing: they are for people",
+            FileKind::Standing => "nothing: Slurm is asked, and results are looked at",
             FileKind::Exit => "reports do not know what computed the result",
             FileKind::Lock | FileKind::TornJournal | FileKind::SetAside | FileKind::Unfinished => {
                 "nothing"

@@ -154,6 +154,7 @@ fn why(kind: FileKind, path: &Path, earlier: &BTreeSet<PathBuf>) -> Option<Spare
         | FileKind::Learned
         | FileKind::Sweep
         | FileKind::Submission
+        | FileKind::Standing
         | FileKind::Study
         | FileKind::Index
         | FileKind::Root

@@ -19,8 +19,8 @@ use chrono::DateTime;
 use durable::DiskError;
 use schema::{
     Attempt, Computation, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Event, Finished,
-    Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, StudyId, Task,
-    TrainWork, Trained, Training, TrainingEnd, Work, WrongReply,
+    Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, Task, TrainWork,
+    Trained, Training, TrainingEnd, Work, WrongReply,
 };
 use thiserror::Error;
 
@@ -28,6 +28,7 @@ use super::{
     Watcher,
     child::{Child, Message, Notice, Reports},
     gauge::Gauges,
+    growth,
     mps::Mps,
     reply::checked,
     scheduler::{Action, Input, Learned, ProcessEnd, Scheduler, Setup, TICKS_PER_SECOND, Tally},
@@ -44,7 +45,7 @@ use crate::{
         read_json, write_json,
     },
     plan::{
-        Plan, Study, StudyState,
+        Plan,
         agenda::Agenda,
         costs::Costs,
         freshness::{self, Freshness, FreshnessOf},
@@ -570,32 +571,21 @@ impl Running<'_, '_> {
             sweep,
             ..
         } = &mut *self.session;
-        if plan
-            .runs
-            .get(&run)
-            .is_none_or(|planned| planned.member.is_some())
-        {
-            return Ok(());
-        }
-        let open: Vec<StudyId> = plan.open_studies_of(run).map(|study| study.id).collect();
-        let new = plan.grow(sweep, ledger, Some(run))?;
-        let is_over = |study: &&Study| study.state != StudyState::Open && open.contains(&study.id);
-        let over: Vec<&Study> = plan.studies.iter().filter(is_over).collect();
-        for &study in &over {
+        let growth = growth::grow(plan, &mut self.freshness, sweep, ledger, run)?;
+        let studies = plan.studies.iter();
+        for study in studies.filter(|study| growth.over.contains(&study.id)) {
             watcher.selected(plan, study);
-            let trial = study.number_of_selected();
             let decision = Decision::Selected {
                 study: study.id,
-                trial,
+                trial: study.number_of_selected(),
             };
             self.journal
                 .append(decision)
                 .map_err(|source| SessionError::journal(ledger, source))?;
         }
-        if new.is_empty() && over.is_empty() {
+        if !growth.has_new_jobs && growth.over.is_empty() {
             return Ok(());
         }
-        freshness::extend(&mut self.freshness, plan, ledger, &sweep.report)?;
         watcher.grown(plan, &self.freshness);
         let jobs = self.agenda.extend(plan, &self.freshness);
         let actions = scheduler.grow(jobs);
@@ -609,20 +599,7 @@ impl Running<'_, '_> {
             return Ok(());
         }
         let Session { plan, ledger, .. } = &mut *self.session;
-        for study in plan
-            .studies
-            .iter_mut()
-            .filter(|study| study.kept < study.trials.len())
-        {
-            let points: Vec<_> = study
-                .trials
-                .iter()
-                .map(|trial| trial.point.clone())
-                .collect();
-            ledger.keep_points(study.id, &points)?;
-            study.kept = points.len();
-        }
-        Ok(())
+        Ok(growth::keep_studies(plan, ledger)?)
     }
 
     /// Waits for the next input of the scheduler.

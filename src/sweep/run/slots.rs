@@ -321,6 +321,8 @@ impl Machine {
         match resources.device {
             DeviceChoice::Cpu => Device::Cpu,
             DeviceChoice::Cuda => Device::Cuda,
+            // A login node has no GPU: what the jobs ask for decides.
+            DeviceChoice::Auto if resources.on.asks_for_gpus() => Device::Cuda,
             DeviceChoice::Auto if self.gpus.is_empty() => Device::Cpu,
             DeviceChoice::Auto => Device::Cuda,
         }
