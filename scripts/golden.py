@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-golden"
 PACKAGES = ["torch==2.11.0", "numpy==2.4.6", "pytorch-metric-learning==2.9.0", "scipy==1.17.1"]
-PACKAGES += ["torchvision==0.26.0", "timm==1.0.31", "pillow==13.0.0"]
+PACKAGES += ["torchvision==0.26.0", "timm==1.0.31", "transformers==5.24.0", "pillow==13.0.0"]
 PACKAGES += ["scikit-learn==1.9.1", "faiss-cpu==1.15.1"]
 PACKAGES += ["statsmodels==0.15.0", "baycomp==1.0.3", "optuna==5.0.0"]
 

@@ -1,8 +1,8 @@
 """Tensors of backbones as other programs name them, and the features that those programs compute with them, for
 scripts/golden.py or by itself: src/dml/model/weights/testdata/programs.json.
 
-The numbers of the tensors follow from a formula of their place among the sorted names (see golden_backbones.py), so that
-only names, shapes and results are stored. Where a program is not in a Python package, its names come from a table here
+The numbers of the tensors follow from a formula of their place among the sorted names (see golden_backbones.py), so
+that only names, shapes and results are stored. Where a program is not in a Python package, its names come from a table here
 and its features from timm, which loads tensors with these names. Needs `timm==1.0.31` and `transformers==5.24.0`.
 """
 
@@ -94,8 +94,10 @@ def registers_of_authors(own):
 
 
 def dinov3_of_authors(own):
-    theirs = {name.replace("gamma_", "ls").replace("reg_token", "storage_tokens"): tensor for name, tensor in own.items()}
-    theirs = {f"{name}.gamma" if name.endswith(("ls1", "ls2")) else name: tensor for name, tensor in theirs.items()}
+    theirs = {}
+    for name, tensor in own.items():
+        name = name.replace("reg_token", "storage_tokens")
+        theirs[re.sub(r"gamma_(\d)", r"ls\1.gamma", name)] = tensor
     width = own["cls_token"].shape[2]
     for name in list(theirs):
         if name.endswith("qkv.weight"):
@@ -195,8 +197,9 @@ def cases():
     registers = transformers.Dinov2WithRegistersConfig(**small, image_size=42, patch_size=14)
     yield of_hugging_face(
         "dinov2_s14", transformers.Dinov2WithRegistersModel(registers), 42, class_token, four)
-    yield of_authors(
-        "dinov2_s14", dinov2(384, 12, 6, 42, 4), vision_transformer.checkpoint_filter_fn, registers_of_authors, 42, four)
+    model = dinov2(384, 12, 6, 42, 4)
+    load = vision_transformer.checkpoint_filter_fn
+    yield of_authors("dinov2_s14", model, load, registers_of_authors, 42, four)
     dinov3 = transformers.DINOv3ViTConfig(**small, image_size=48, patch_size=16, num_register_tokens=4)
     biases = (".q_proj.bias", ".v_proj.bias")
     yield of_hugging_face("dinov3_s16", transformers.DINOv3ViTModel(dinov3), 48, class_token, zeros=biases)
