@@ -30,6 +30,7 @@
 pub mod blocks;
 pub mod data;
 pub mod distance;
+pub mod division;
 mod download;
 pub mod eval;
 pub mod foreign;

@@ -58,6 +58,8 @@ pub struct Objective {
     pub memory_start: u64,
     /// What links the heads of a network with several.
     pub links: Links,
+    /// The only head that learns from the next batches. Absent: all do.
+    pub active: Option<usize>,
     /// Where the classes of the training set lie. Absent: they have not been surveyed yet, or never are.
     pub survey: Option<ClassSurvey>,
     /// Seed of what miners leave to chance.
@@ -176,6 +178,14 @@ impl ConfiguredLoss {
         miner.is_some_and(|miner| self.compares_images() && miner.distance() == self.distance)
     }
 
+    /// True if it learns from batches of this head.
+    fn is_active(&self, active: Option<usize>) -> bool {
+        match (active, &self.block) {
+            (Some(head), Some(block)) => block.head == head,
+            (None, _) | (_, None) => true,
+        }
+    }
+
     /// True if the loss compares images with each other, and so has a term against a memory.
     fn compares_images(&self) -> bool {
         self.loss.facts().references.is_images()
@@ -227,6 +237,7 @@ impl Objective {
             memory: None,
             memory_start: 0,
             links: Links::default(),
+            active: None,
             survey: None,
             seed: 0,
         }
@@ -248,7 +259,7 @@ impl Objective {
     /// once, with a memory too; a step with nothing else is empty.
     pub fn step_of(&mut self, batch: &MemoryBatch) -> LossValue {
         let mut loss = self.comparison_loss(batch);
-        for configured in &self.losses {
+        for configured in self.losses.iter().filter(|one| one.is_active(self.active)) {
             if let Some(penalty) = configured.regularized(batch.embeddings) {
                 loss.value += penalty;
             }
@@ -295,6 +306,7 @@ impl Objective {
         occasion: u64,
         is_chosen: impl Fn(&ConfiguredLoss) -> bool,
     ) -> LossValue {
+        let is_chosen = |loss: &ConfiguredLoss| loss.is_active(self.active) && is_chosen(loss);
         let chosen = (0..).zip(&self.losses).filter(|(_, loss)| is_chosen(loss));
         let mut passage = Passage::new(&self.links, batch.labels);
         let values = chosen.map(|(index, loss)| {

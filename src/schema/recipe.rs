@@ -276,7 +276,7 @@ impl Training {
         let mut losses = [&self.loss]
             .into_iter()
             .chain(self.heads.iter().map(|head| &head.loss));
-        self.sampler.needs_survey() || losses.any(Loss::needs_survey)
+        self.sampler.needs_survey() || self.links.divide.is_some() || losses.any(Loss::needs_survey)
     }
 
     /// Returns how many surveys there are in a training on this number of images.

@@ -95,6 +95,9 @@ pub struct Evaluated {
     /// The values if correct images came last among equally similar ones, for the same metrics.
     #[serde(default, skip_serializing_if = "Scores::is_empty")]
     pub pessimistic: Scores,
+    /// The values of each head alone, for a network with several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<Scores>,
     /// Searched images whose embeddings exactly equal an earlier one.
     #[serde(default, skip_serializing_if = "crate::is_zero")]
     pub duplicates: u64,

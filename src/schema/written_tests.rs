@@ -57,6 +57,7 @@ const SEVERAL_HEADS: &[&str] = &[
 
 const LINKS: &[&str] = &[
     r#"{"boost":"average","cascade":{"shares":[1.0,0.5]}}"#,
+    r#"{"divide":{"until":{"epochs":2}}}"#,
     r#"{"cascade":{"shares":[0.5,0.5],"of":"all"},"diversity":{"activation":{"weight":0.1}}}"#,
 ];
 

@@ -19,7 +19,9 @@ use tch::{Kind, Tensor, no_grad};
 use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
-    files, queries,
+    files,
+    heads::{self, Joined},
+    queries,
     retrieval_set::RetrievalSet,
     score::{self, Scored},
     split::{self, Images},
@@ -47,7 +49,19 @@ pub(crate) fn evaluate(
     };
     let rows = Embeddings::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
     let folder = Some(&*work.run).filter(|_| !work.read_only);
-    measure(rows, &data, &work.metrics, device, stop, folder)
+    let measured = measure(rows, &data, &work.metrics, device, stop, folder)?;
+    let End::Finished(evaluated) = measured else {
+        return Ok(End::Stopped);
+    };
+    let images = Joined {
+        embeddings: &embeddings,
+        labels: &data.test_labels,
+        roles: &data.test_roles,
+    };
+    let heads = heads::scores(&work.recipe.model, images, &work.metrics, device, stop)?;
+    Ok(heads.map_or(End::Stopped, |heads| {
+        End::Finished(Evaluated { heads, ..evaluated })
+    }))
 }
 
 /// Measures the networks in several runs' folders as an ensemble.
@@ -119,6 +133,7 @@ pub(crate) fn summary(scored: &Scored, set: &RetrievalSet, classes: usize) -> Ev
         gallery: set.gallery().map(|images| images as u64),
         without_positive: scored.retrieval.without_positive as u64,
         duplicates: scored.retrieval.duplicates as u64,
+        heads: Vec::new(),
         scores: scored.scores.clone(),
         pessimistic,
         optimistic,

@@ -18,6 +18,7 @@ mod evaluate;
 mod export;
 mod failed;
 mod files;
+mod heads;
 mod heartbeat;
 mod host;
 mod inspect;

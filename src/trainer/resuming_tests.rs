@@ -2,7 +2,7 @@
 
 use schema::{
     Activation, AdamW, Additive, Adversarial, AnchorNeighbor, Binomial, Boost, Cascade, CascadeOf,
-    ClassBalanced, Clip, Cosine, Diversity, EmbeddingHead, FixedPairs, Hierarchical,
+    ClassBalanced, Clip, Cosine, Diversity, Divide, EmbeddingHead, FixedPairs, Hierarchical,
     HierarchicalTriplet, Join, Links, MemoryInit, MemoryKey, MemoryWrap, Miner, MultiStep, Plateau,
     RandomSampler, Schedule, Span, StepSchedule, Straddling, Survey, TreeOf, WarmUp, WeightedLoss,
 };
@@ -462,6 +462,7 @@ fn all_links() -> Vec<Links> {
                     boost: boost.clone(),
                     cascade: cascade.clone(),
                     diversity,
+                    divide: None,
                 });
             }
         }
@@ -496,6 +497,57 @@ fn linked_heads_continue_without_a_trace() {
         });
         leaves_no_trace(&place, n);
     }
+}
+
+#[test]
+fn divided_heads_continue_without_a_trace_and_until_a_time() {
+    let mut place = Place::new(stateful());
+    let divided = |steps: u64, until: Option<Span>, divides: bool| {
+        changed(stateful(), |recipe, training| {
+            three_heads(recipe);
+            (training.memory, training.steps) = (None, steps);
+            training.sampler = Sampler::Random(RandomSampler { batch: 6 });
+            training.validate_every = Some(1);
+            training.survey = Some(Survey {
+                every: Span::Steps(2),
+                per_class: None,
+            });
+            training.links.divide = divides.then_some(Divide { until });
+        })
+    };
+    for (n, until) in [None, Some(Span::Steps(4))].into_iter().enumerate() {
+        place.recipe = divided(7, until, true);
+        leaves_no_trace(&place, 2 * n);
+        leaves_no_trace(&place, 2 * n + 1);
+    }
+    let mut last = |name: &str, recipe: Recipe| {
+        // The last network is kept.
+        place.recipe = changed(recipe, |recipe, training| {
+            (recipe.fold, training.validate_every) = (None, None);
+        });
+        place.trained(name);
+        place.model(name)
+    };
+    let always = last("always", divided(7, None, true));
+    assert!(always != last("for a time", divided(7, Some(Span::Steps(4)), true)));
+    assert!(always != last("never", divided(7, None, false)));
+}
+
+#[test]
+fn each_head_is_measured_alone_and_a_single_head_is_not() {
+    let mut place = Place::new(stateful());
+    place.recipe = changed(stateful(), |recipe, _| three_heads(recipe));
+    place.trained("heads");
+    let evaluated = place.evaluated("heads");
+    assert_eq!(evaluated.heads.len(), 3);
+    for head in &evaluated.heads {
+        assert!(head.keys().eq(evaluated.scores.keys()));
+        assert!(head.values().all(|value| (0.0..=1.0).contains(value)));
+    }
+    assert!(evaluated.heads[0] != evaluated.heads[1]);
+    place.recipe = stateful();
+    place.trained("one");
+    assert_eq!(place.evaluated("one").heads.len(), 0);
 }
 
 #[test]

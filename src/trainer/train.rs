@@ -13,6 +13,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use dml::{
     data::PreparedData,
+    division::Division,
     gradient_cache::Embedded,
     memory::MemoryBatch,
     model::Network,
@@ -28,7 +29,7 @@ use schema::{Backbone, Breakdown, Event, Metric, TrainWork, Trained, Training, T
 use tch::Tensor;
 
 pub(crate) use probe::probe;
-use survey::Surveys;
+use survey::{DivisionPlan, Surveys};
 
 use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
@@ -131,6 +132,7 @@ struct TrainContext<'a> {
     sampler: Arc<BatchSampler>,
     length: TrainingLength,
     surveys: Option<Surveys>,
+    division: Option<DivisionPlan>,
     scripts: Scripts,
 }
 
@@ -176,6 +178,7 @@ impl TrainContext<'_> {
                 .survey
                 .as_ref()
                 .map(|survey| Surveys::new(survey, length)),
+            division: DivisionPlan::of(training, &work.recipe.model, length),
             split,
         })
     }
@@ -214,6 +217,8 @@ struct TrainState {
     optimizers: Optimizers,
     /// As the latest survey has it.
     sampler: Arc<BatchSampler>,
+    /// The heads of the training images, once they are divided.
+    division: Option<Division>,
     lr_schedule: LrSchedule,
     /// The first step that trains the trunk.
     unfreeze_at: u64,
@@ -268,6 +273,7 @@ impl TrainState {
             objective,
             optimizers,
             sampler: Arc::clone(&context.sampler),
+            division: None,
             lr_schedule: schedule::lr_schedule(training, length),
             unfreeze_at: schedule::unfreeze_at(training, length),
             progress: Progress::default(),
@@ -335,7 +341,7 @@ impl TrainState {
             losses: self.objective.state(),
             optimizers: self.optimizers.states(),
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
-            survey: self.objective.survey.as_ref().map(|survey| survey.state()),
+            survey: survey::state(&self.objective, self.division.as_ref()),
         };
         self.checkpoints.begin(self.progress.step, copied)
     }
@@ -530,7 +536,14 @@ impl TrainState {
         batch: u64,
         emit: Emit,
     ) -> Result<BatchResult, Failed> {
-        let (images, labels, numbers) = context.batch(batch, &self.sampler)?;
+        let division = context.division.as_ref();
+        let is_divided = division.is_some_and(|plan| plan.is_on(self.progress.step));
+        self.objective.active = division.and_then(|plan| plan.head(self.progress.step, batch));
+        let sampler = match division.is_some() && !is_divided {
+            true => &context.sampler,
+            false => &self.sampler,
+        };
+        let (images, labels, numbers) = context.batch(batch, sampler)?;
         self.fill_memory(context, batch, numbers.len())?;
         let embedded = Embedded::new(
             &self.network,

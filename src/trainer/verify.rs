@@ -21,7 +21,9 @@ use tch::{Kind, Tensor};
 use crate::{
     Emit, End, Failed, Stop,
     evaluate::{self, KeptEmbeddings},
-    files, queries,
+    files,
+    heads::{self, Joined},
+    queries,
     retrieval_set::RetrievalSet,
     score,
 };
@@ -111,16 +113,31 @@ impl Verifier<'_> {
         device: tch::Device,
         stop: &Stop,
     ) -> Result<Option<Evaluated>, Failed> {
-        let mut parts = Vec::new();
+        let mut all = Vec::new();
         let mut images = None;
         for (recipe, run) in &result.members {
             let Some(kept) = self.kept(recipe, run) else {
                 return Ok(None);
             };
             images = images.or(self.images(&kept, run));
-            parts.push(rows(&kept)?);
+            all.push(kept);
         }
+        let mut parts = all.iter().map(rows).collect::<Result<Vec<_>, _>>()?;
         let Some(TestImages { labels, roles }) = images else {
+            return Ok(None);
+        };
+        let heads = match (&result.members[..], &all[..]) {
+            ([(recipe, _)], [kept]) => {
+                let images = Joined {
+                    embeddings: &kept.embeddings,
+                    labels: &labels,
+                    roles: &roles,
+                };
+                heads::scores(&recipe.model, images, &result.metrics, device, stop)?
+            }
+            _ => Some(Vec::new()),
+        };
+        let Some(heads) = heads else {
             return Ok(None);
         };
         let classes = labels.iter().collect::<BTreeSet<_>>().len();
@@ -144,7 +161,10 @@ impl Verifier<'_> {
             }
             Err(error) => self.fault(&path, &error.to_string()),
         }
-        Ok(Some(evaluate::summary(&scored, &set, classes)))
+        Ok(Some(Evaluated {
+            heads,
+            ..evaluate::summary(&scored, &set, classes)
+        }))
     }
 
     /// Returns the embeddings in a run's folder, compared with its network and its images.

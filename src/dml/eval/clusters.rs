@@ -43,7 +43,12 @@ pub fn cluster(
     k_means(images.rows(), classes, seed, resources)
 }
 
-fn k_means(
+/// Returns the cluster of each of these rows, of this number of clusters. A cluster that loses all its images keeps its
+/// center.
+///
+/// # Errors
+/// If it is stopped.
+pub(crate) fn k_means(
     rows: &Embeddings,
     clusters: usize,
     seed: u64,

@@ -46,6 +46,7 @@ mod targets;
 mod task;
 mod top_k;
 
+pub(crate) use clusters::k_means;
 pub use clusters::{Agreement, cluster};
 pub use embeddings::{Embeddings, similarity};
 pub use error::EvalError;

@@ -4,6 +4,9 @@
 //! vector of its last map, and an optional head turns features into embeddings, which are normalized to length one
 //! unless that is switched off. The settings of all of these are [`schema::Model`]'s.
 //!
+//! Instead of one head there can be several, at the last map or at earlier ones: each gives a block of the embedding, see
+//! [`crate::blocks`].
+//!
 //! All trainable parameters of a [`Network`] are views of one flat tensor, the trunk's before the head's. Frozen
 //! parameters are views of a second one and running statistics of a third. An optimizer step, a checkpoint and a copy
 //! of the best weights are therefore each about a few tensors. Initial parameters have the distributions of PyTorch or

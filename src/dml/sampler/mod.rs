@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use schema::{Sampler, for_each_sampler};
 
-use crate::random::Draws;
+use crate::{division::Division, random::Draws};
 
 /// Forms batches.
 #[derive(Clone, Debug)]
@@ -29,6 +29,16 @@ pub struct BatchSampler {
     settings: Sampler,
     images: LabeledImages,
     seed: u64,
+    /// The parts that batches are of, in turn; none: of all images.
+    parts: Vec<Option<Part>>,
+}
+
+/// Some of the images. Absent where they allow no batches.
+#[derive(Clone, Debug)]
+struct Part {
+    images: LabeledImages,
+    /// Their indices among all images.
+    indices: Vec<i64>,
 }
 
 impl BatchSampler {
@@ -46,6 +56,7 @@ impl BatchSampler {
             settings: settings.clone(),
             images,
             seed,
+            parts: Vec::new(),
         })
     }
 
@@ -68,9 +79,47 @@ impl BatchSampler {
         }
     }
 
+    /// Returns this sampler with batches of the images of one head each, in turn. Images alone of their class there are left
+    /// out. Where the images of a head allow no batches, they are of all images.
+    #[must_use]
+    pub fn divided(&self, division: &Division) -> BatchSampler {
+        let part = |head: usize| self.part(head as i64, division.of_images());
+        BatchSampler {
+            parts: (0..division.heads()).map(part).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the images of one head, if they allow batches.
+    fn part(&self, head: i64, of_images: &[i64]) -> Option<Part> {
+        let (mut labels, mut indices) = (Vec::new(), Vec::new());
+        for class in &self.images.classes {
+            let images = class.images.iter().copied();
+            let own: Vec<i64> = images
+                .filter(|&image| of_images[image as usize] == head)
+                .collect();
+            if own.len() > 1 {
+                labels.resize(labels.len() + own.len(), class.label);
+                indices.extend(own);
+            }
+        }
+        let images = LabeledImages::new(&labels, None);
+        let is_possible = self.settings.check_images(&images).is_ok();
+        is_possible.then_some(Part { images, indices })
+    }
+
     /// Returns the images of the batch at `step`, as indices into the labels.
     pub fn batch(&self, step: u64) -> Vec<i64> {
-        self.settings.sample(&self.images, self.seed, step)
+        let turn = step.checked_rem(self.parts.len() as u64);
+        let part = turn.and_then(|turn| self.parts[turn as usize].as_ref());
+        let Some(part) = part else {
+            return self.settings.sample(&self.images, self.seed, step);
+        };
+        let chosen = self.settings.sample(&part.images, self.seed, step);
+        chosen
+            .iter()
+            .map(|&place| part.indices[place as usize])
+            .collect()
     }
 }
 
@@ -256,6 +305,38 @@ mod tests {
         }
         assert_eq!(counts.len(), 8);
         are_near(&counts.into_values().collect::<Vec<_>>(), |_| 1000.0);
+    }
+
+    #[test]
+    fn batches_of_a_division_are_of_the_images_of_one_head_in_turn() {
+        let labels: Vec<i64> = (0..60).map(|image| image % 6).collect();
+        // Head 2 has two images, too few for a batch.
+        let heads: Vec<i64> = (0..60)
+            .map(|image| if image < 2 { 2 } else { image / 12 % 2 })
+            .collect();
+        let division = Division::of(3, heads.clone());
+        let settings = schema::MPerClass {
+            batch: 8,
+            per_class: 2,
+        };
+        let whole = sampler(settings, &labels, 1).unwrap();
+        let divided = whole.divided(&division);
+        for step in 0..12 {
+            let batch = divided.batch(step);
+            match step % 3 {
+                2 => assert_eq!(batch, whole.batch(step)),
+                turn => assert!(
+                    batch
+                        .iter()
+                        .all(|&image| heads[image as usize] == turn as i64)
+                ),
+            }
+        }
+        is_pure(|seed| {
+            sampler(schema::RandomSampler { batch: 8 }, &labels, seed)
+                .unwrap()
+                .divided(&division)
+        });
     }
 
     /// 7 classes of 3 to 9 images, interleaved.

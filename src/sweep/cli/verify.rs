@@ -250,8 +250,9 @@ fn different_scores(stated: &Evaluated, computed: &Evaluated) -> Vec<(Metric, f6
         (&stated.pessimistic, &computed.pessimistic),
         (&stated.optimistic, &computed.optimistic),
     ];
+    let of_heads = stated.heads.iter().zip(&computed.heads);
     let mut different = Vec::new();
-    for (stated, computed) in bounds {
+    for (stated, computed) in bounds.into_iter().chain(of_heads) {
         for (&metric, &value) in stated {
             let computed = computed.get(&metric).copied().unwrap_or(f64::NAN);
             let is_equal = (value - computed).abs() <= TOLERANCE;

@@ -92,9 +92,9 @@ impl MethodTable {
         self.losses().any(Loss::has_parameters) || self.links.have_parameters()
     }
 
-    /// True if a loss depends on surveys of the training images.
+    /// True if a loss or a link depends on surveys of the training images.
     pub(crate) fn needs_survey(&self) -> bool {
-        self.losses().any(Loss::needs_survey)
+        self.links.divide.is_some() || self.losses().any(Loss::needs_survey)
     }
 
     /// True if a batch without two images of one class has no gradient.

@@ -367,7 +367,7 @@ fn trained(
     if let Some(whole) = method.whole_loss() {
         losses::weighted(&whole, method.memory.as_ref(), &file.model, key)?;
     }
-    heads::of_method(method, &file.model, key)?;
+    heads::of_method(method, file, key)?;
     if let Some(maps) = method.label_maps {
         label_maps(maps, key, file)?;
     }

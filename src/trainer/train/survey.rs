@@ -6,11 +6,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dml::{
+    division::Division,
+    eval::{EvalError, EvalResources},
+    objective::Objective,
     random::{Draws, Purpose},
     state::{State, StateError},
     survey::ClassSurvey,
 };
-use schema::{Event, Survey};
+use schema::{Event, Model, Survey, Training};
+use tch::Tensor;
 
 use super::{TrainContext, TrainState};
 use crate::{
@@ -63,6 +67,47 @@ impl Surveys {
     }
 }
 
+/// When the training images are divided among heads.
+pub(super) struct DivisionPlan {
+    heads: usize,
+    /// The first step in which they are no longer.
+    until: u64,
+}
+
+impl DivisionPlan {
+    /// Returns the division of a training of this length, if it has one.
+    pub(super) fn of(
+        training: &Training,
+        model: &Model,
+        length: TrainingLength,
+    ) -> Option<DivisionPlan> {
+        let divide = training.links.divide.as_ref()?;
+        let until = divide.until.as_ref();
+        Some(DivisionPlan {
+            heads: model.heads.len(),
+            until: until.map_or(u64::MAX, |until| schedule::in_steps(until, length)),
+        })
+    }
+
+    /// True if a step is of one head's images.
+    pub(super) fn is_on(&self, step: u64) -> bool {
+        step < self.until
+    }
+
+    /// Returns the only head that learns from a batch of a step.
+    pub(super) fn head(&self, step: u64, batch: u64) -> Option<usize> {
+        let turn = batch.checked_rem(self.heads as u64)?;
+        self.is_on(step).then_some(turn as usize)
+    }
+}
+
+/// Returns what the latest survey found, for a checkpoint.
+pub(super) fn state(objective: &Objective, division: Option<&Division>) -> Option<State> {
+    let mut state = objective.survey.as_ref()?.state();
+    state.extend(division.into_iter().flat_map(Division::state));
+    Some(state)
+}
+
 impl TrainState {
     /// Surveys the training images if that is due. Returns false if a stop was requested meanwhile.
     pub(super) fn survey(
@@ -95,11 +140,40 @@ impl TrainState {
         };
         let near = context.sampler.nearest_needed();
         let classes = context.split.training.classes();
+        if !self.divide(context, &embeddings, stop)? {
+            return Ok(false);
+        }
         self.learn(
             context,
             ClassSurvey::new(&embeddings, &images.labels, classes, near),
         );
         self.progress.surveyed = step;
+        Ok(true)
+    }
+
+    /// Divides the training images among the heads, if the recipe asks for it. Returns false if a stop was requested
+    /// meanwhile.
+    fn divide(
+        &mut self,
+        context: &TrainContext,
+        embeddings: &Tensor,
+        stop: &Stop,
+    ) -> Result<bool, Failed> {
+        let Some(plan) = &context.division else {
+            return Ok(true);
+        };
+        let resources = EvalResources {
+            stop: stop.flag(),
+            ..EvalResources::on(self.network.device())
+        };
+        let (seed, before) = (context.work.recipe.seed, self.division.as_ref());
+        match Division::new(embeddings, plan.heads, seed, before, resources) {
+            Ok(division) => self.division = Some(division),
+            Err(EvalError::Stopped) => return Ok(false),
+            // The next losses tell that the network has diverged.
+            Err(EvalError::NotFinite { .. }) => {}
+            Err(error) => return Err(Failed::internal(error.to_string())),
+        }
         Ok(true)
     }
 
@@ -112,6 +186,10 @@ impl TrainState {
         let near = context.sampler.nearest_needed();
         let classes = context.split.training.classes();
         let survey = ClassSurvey::restored(state, classes, self.network.width(), near)?;
+        let images = context.split.training.indices.len();
+        let division = context.division.as_ref();
+        let division = division.map(|plan| Division::restored(state, images, plan.heads));
+        self.division = division.transpose()?;
         self.learn(context, survey);
         Ok(())
     }
@@ -120,6 +198,9 @@ impl TrainState {
     fn learn(&mut self, context: &TrainContext, survey: ClassSurvey) {
         if context.sampler.nearest_needed() > 0 {
             self.sampler = Arc::new(context.sampler.surveyed(survey.nearest().to_vec()));
+        }
+        if let Some(division) = &self.division {
+            self.sampler = Arc::new(context.sampler.divided(division));
         }
         self.objective.survey = Some(survey);
     }

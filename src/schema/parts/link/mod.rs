@@ -8,6 +8,7 @@ mod additive;
 mod adversarial;
 mod average;
 mod cascade;
+mod divide;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::part::{OutOfRange, Part, parts};
 
 pub use cascade::{Cascade, CascadeOf};
+pub use divide::Divide;
 
 /// What links the heads of a network in training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +31,9 @@ pub struct Links {
     /// A penalty on heads that agree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diversity: Option<Diversity>,
+    /// Each head learns from one cluster of the training images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub divide: Option<Divide>,
 }
 
 impl Links {
@@ -58,6 +63,9 @@ impl Links {
         }
         if let Some(cascade) = &self.cascade {
             below("cascade".to_owned(), cascade.check())?;
+        }
+        if let Some(divide) = &self.divide {
+            below("divide".to_owned(), divide.check())?;
         }
         if let Some(diversity) = &self.diversity {
             below(format!("diversity.{}", diversity.key()), diversity.check())?;

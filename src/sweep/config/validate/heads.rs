@@ -1,19 +1,21 @@
 //! Heads that make up no embedding, and links that heads cannot have.
 
-use schema::{BeyondMargin, Boost, Cascade, Join, Loss, Model, ReferenceKind};
+use schema::{BeyondMargin, Boost, Cascade, Divide, Join, Loss, Model, ReferenceKind, Sampler};
 
 use super::{
-    super::file::MethodTable, Checked, Fault, fault, in_range, losses, model::layers, positive,
-    require,
+    super::file::{MethodTable, SweepFile},
+    Checked, Fault, fault, in_range, losses,
+    model::layers,
+    positive, require,
 };
 
 /// Checks the heads of a method: those of its own, or of the model that all share.
 pub(super) fn of_method(
     method: &MethodTable,
-    shared: &Model,
+    file: &SweepFile,
     key: &dyn Fn(&str) -> String,
 ) -> Checked {
-    let model = method.model(shared);
+    let model = method.model(&file.model);
     if method.heads.is_some() || method.join.is_some() {
         of_model(&model, key)?;
     }
@@ -29,6 +31,9 @@ pub(super) fn of_method(
     in_range(method.links.check(), &key("links"))?;
     if let Some(boost) = &method.links.boost {
         boosted(boost, method, key)?;
+    }
+    if method.links.divide.is_some() {
+        divided(method, &model, file, key)?;
     }
     match &method.links.cascade {
         Some(cascade) => cascaded(cascade, method, model.heads.len(), key),
@@ -208,6 +213,44 @@ fn boostable() -> String {
     let able = all.filter(|loss| loss.beyond_margin() != BeyondMargin::NoMargin);
     let names: Vec<String> = able.map(|loss| format!("`{}`", loss.key())).collect();
     names.join(", ")
+}
+
+/// Heads with images of their own see no other head's, so they depend on no other head, and all images are surveyed.
+fn divided(
+    method: &MethodTable,
+    model: &Model,
+    file: &SweepFile,
+    key: &dyn Fn(&str) -> String,
+) -> Checked {
+    let most = Divide::MOST_HEADS;
+    require(
+        model.heads.len() <= most,
+        &key("links.divide"),
+        format!("images are divided among at most {most} heads"),
+    )?;
+    require(
+        method.links.boost.is_none() && method.links.cascade.is_none(),
+        &key("links.divide"),
+        "a batch is of one head's images, so no other head sees it: remove `boost` and `cascade`",
+    )?;
+    let sampler = method.sampler.as_ref().unwrap_or(&file.training.sampler);
+    require(
+        !matches!(
+            sampler,
+            Sampler::Hierarchical(_) | Sampler::AnchorNeighbor(_)
+        ),
+        &key("links.divide"),
+        format!(
+            "`{}` chooses among classes of all images: choose another sampler",
+            sampler.key()
+        ),
+    )?;
+    let survey = file.training.survey.as_ref();
+    require(
+        survey.is_none_or(|survey| survey.per_class.is_none()),
+        "training.survey.per_class",
+        "`links.divide` needs all images surveyed: remove `per_class`",
+    )
 }
 
 /// Heads in a cascade have losses of pairs or triplets, which nothing else chooses.

@@ -121,7 +121,7 @@ pub(super) fn surveys(training: &TrainingTable, file: &SweepFile) -> Checked {
         (Some(survey), Some(_)) => in_range(survey.check(), "training.survey"),
         (Some(_), None) => fault(
             "training.survey",
-            "no method depends on it: `sampler.anchor_neighbor` does, and a loss with `tree = \"survey\"`",
+            "no method depends on it: `sampler.anchor_neighbor` does, a loss with `tree = \"survey\"`, and `links.divide`",
         ),
         (None, Some(method)) => fault(
             needing_key(&file.method[method], method),
@@ -138,6 +138,9 @@ fn needs_survey(method: &MethodTable, training: &TrainingTable) -> bool {
 
 /// Returns the key that asks for a survey.
 fn needing_key(method: &MethodTable, number: usize) -> String {
+    if method.links.divide.is_some() {
+        return format!("method.{number}.links.divide");
+    }
     match (method.needs_survey(), &method.sampler) {
         (true, _) => format!("method.{number}.loss"),
         (false, Some(_)) => format!("method.{number}.sampler"),
