@@ -1,6 +1,6 @@
 //! Mistakes of users: each gives one clear message and exit code 1, and writes nothing.
 
-use crate::desk::{Desk, SMALL};
+use crate::desk::{Desk, Done, SMALL};
 
 #[test]
 fn a_mistake_in_the_file_is_shown_with_a_caret_and_nothing_is_written() {
@@ -52,6 +52,24 @@ fn a_missing_trainer_is_reported_with_the_command_that_builds_it() {
         .assert_code(1)
         .assert_says("not a trainer for this version of sweep")
         .assert_says("cargo build --workspace");
+}
+
+#[test]
+fn a_folder_whose_name_is_not_utf_8_is_refused_before_anything_is_written() {
+    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
+    let desk = Desk::new(SMALL);
+    let odd = desk.path("").join(OsStr::from_bytes(b"odd\xff"));
+    fs::create_dir(&odd).unwrap();
+    fs::copy(desk.path("sweep.toml"), odd.join("sweep.toml")).unwrap();
+    for arguments in [
+        &desk.run_arguments()[..],
+        &["doctor", "--trainer", desk.trainer()],
+    ] {
+        let mut command = desk.command(arguments);
+        let done = Done::from(command.current_dir(&odd).output().unwrap());
+        done.assert_code(1).assert_says("its path is not UTF-8");
+    }
+    assert_eq!(fs::read_dir(&odd).unwrap().count(), 1);
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn the_partitions_of_a_gpu_are_gpus_with_names_and_memory_of_their_own() {
     let trainer = desk.desk.trainer().to_owned();
     desk.sweep(&["doctor", "--trainer", &trainer])
         .assert_code(0)
-        .assert_says("1: MIG-0-1, Fake GPU MIG, 0.0 GB of 40.0 GB in use");
+        .assert_says("1: MIG-0-1, Fake GPU MIG, 0 bytes of 40.0 GB in use");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use schema::RunId;
 use serde_json::{Value, json};
 
 use super::{
-    Exit, Opened, Target, color_on_stderr, counted, room::shortage, show, show_json, tell,
+    Exit, Opened, Target, color_on_stderr, counted,
+    room::{shortage, shortage_of_memory},
+    show, show_json, tell,
 };
 use crate::{
     config::{Diagnostic, Sweep},
@@ -89,6 +91,7 @@ fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
             if sweep.resources.on.is_here() {
                 let layout = machine.layout(&sweep.resources, memory::of(&plan).peak());
                 warnings.extend(layout.err().map(|error| error.to_string()));
+                warnings.extend(shortage_of_memory(&machine, &sweep.resources));
             }
             warnings.extend(plan.missing.iter().chain(&plan.recalled).cloned());
             warnings.extend(same_runs(&plan));
@@ -286,6 +289,12 @@ baseline = "pixels"
 
     #[test]
     fn what_this_machine_lacks_is_told() {
+        let memory = SMALL.replace("[resources]", "[resources]\nneeds.ram = \"900000 GB\"");
+        assert!(
+            warnings(&memory)[0].contains("a run needs 900.0 TB"),
+            "{:?}",
+            warnings(&memory)
+        );
         let data = SMALL.replace(
             "dataset.glyphs = { classes = 8, test_classes = 4 }",
             "dataset = \"cub200\"",

@@ -32,7 +32,7 @@ use crate::{
         memory,
         picture::{self, Language},
     },
-    run::slots::{Layout, PlaceId},
+    run::slots::{Layout, Machine, PlaceId},
 };
 
 /// Show what would run, why, and how long it takes
@@ -300,9 +300,7 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
         ));
     }
     lines.push(disk(opened, forecast));
-    if layout.device() == Device::Cpu {
-        lines.push(main_memory(opened, layout.slots.len()));
-    }
+    lines.extend(main_memory(opened, &layout));
     lines
 }
 
@@ -363,8 +361,38 @@ fn disk(opened: &Opened, forecast: &Forecast) -> String {
     }
 }
 
-/// Returns what a run takes of the main memory, and whether all slots have enough.
-fn main_memory(opened: &Opened, slots: usize) -> String {
+/// Returns what a run takes of the main memory; nothing on GPUs, unless the file says it.
+fn main_memory(opened: &Opened, layout: &Layout) -> Option<String> {
+    match opened.sweep.resources.needs.ram {
+        Some(ram) => Some(needed_memory(ram.bytes(), &opened.machine)),
+        None if layout.device() == Device::Cpu => {
+            Some(estimated_memory(opened, layout.slots.len()))
+        }
+        None => None,
+    }
+}
+
+/// Returns what a run needs by the file, and how many runs have that.
+fn needed_memory(bytes: u64, machine: &Machine) -> String {
+    let line = format!(
+        "  memory    {} for each run (resources.needs)",
+        size(bytes as f64)
+    );
+    let available = machine.memory.map(|available| size(available as f64));
+    match (machine.room(bytes), available) {
+        (Some(0), Some(available)) => {
+            format!("{line}, but {available} are available: one runs at a time")
+        }
+        (Some(room), Some(available)) => {
+            let runs = counted(room as usize, "run");
+            format!("{line}; {available} are available, for {runs} at a time")
+        }
+        _ => line,
+    }
+}
+
+/// Returns what a run takes, roughly, and whether all slots have enough.
+fn estimated_memory(opened: &Opened, slots: usize) -> String {
     let of_run = memory::of(&opened.plan);
     let training = match of_run.training {
         0 => String::new(),

@@ -1,8 +1,10 @@
-//! Room on disks: how much there is, and sizes in words.
+//! Room on disks and in main memory: how much there is, and sizes in words.
 
 use std::path::Path;
 
 use schema::bytes_in_words;
+
+use crate::{config::Resources, run::slots::Machine};
 
 /// Returns the free bytes on the disk of a folder, which need not exist yet.
 pub(super) fn free_bytes(folder: &Path) -> Option<f64> {
@@ -28,6 +30,19 @@ pub(super) fn shortage(folder: &Path, needed: u64) -> Option<String> {
             size(needed),
             folder.display(),
             size(free)
+        )
+    })
+}
+
+/// Says that a run needs more main memory than there is; `None` if not, as far as that is known.
+pub(super) fn shortage_of_memory(machine: &Machine, resources: &Resources) -> Option<String> {
+    let needed = resources.needs.ram?.bytes();
+    let is_short = machine.room(needed) == Some(0);
+    is_short.then(|| {
+        format!(
+            "a run needs {} of main memory (`resources.needs`), but only {} are available: one runs at a time",
+            size(needed as f64),
+            size(machine.memory.unwrap_or(0) as f64)
         )
     })
 }

@@ -14,6 +14,7 @@ use super::{
     plan::{slot_names, tally},
     progress::Progress,
     report::Destination,
+    room::shortage_of_memory,
     slurm::{self, BatchProgress, Where},
     studies, tell,
 };
@@ -36,7 +37,7 @@ use crate::{
         session::{Role, Session, SessionError},
         slots::{Layout, PlaceId},
         stragglers,
-        trainer::Trainer,
+        trainer::{Trainer, check_folder},
     },
     shell::CommandLine,
 };
@@ -83,6 +84,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(&self, interrupts: &Interrupts) -> Result<(), Exit> {
+        check_folder(&absolute(&self.target.results))?;
         let mut opened = self.target.open_on(self.on)?;
         opened.require_ids()?;
         let mut lock = opened.ledger.lock(Locking::of(self.no_lock))?;
@@ -349,6 +351,9 @@ impl Run {
                 "warning: the driver does not tell the memory of {}: runs do not share it; set `resources.runs_per_gpu` to a number",
                 place.name
             ));
+        }
+        if let Some(shortage) = shortage_of_memory(machine, &sweep.resources) {
+            tell(&format!("warning: {shortage}"));
         }
         end_stragglers(ledger)?;
         let mps = match sweep.resources.mps && layout.device() == Device::Cuda {

@@ -39,6 +39,15 @@ pub enum TrainerError {
         /// The executable of `sweep`.
         beside: PathBuf,
     },
+    /// A folder whose path cannot be told to a trainer.
+    #[error("trainers cannot work in `{}`: its path is not UTF-8; rename the folder, or work in another one", folder.display())]
+    OddFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A task names a path that cannot be told to a trainer.
+    #[error("a path that the trainer needs is not UTF-8; rename the file or the folder")]
+    OddPath,
     /// The trainer cannot be started.
     #[error("failed to start the trainer `{}`: {source}", program.display())]
     Start {
@@ -107,6 +116,8 @@ impl Trainer {
     /// # Errors
     /// There is none, or it cannot work here.
     pub fn find(chosen: Option<&Path>) -> Result<Trainer, TrainerError> {
+        // A current folder that is gone is noticed by what needs it.
+        check_folder(&env::current_dir().unwrap_or_default())?;
         let program = match chosen {
             Some(program) => program.to_owned(),
             None => beside_or_on_path()?,
@@ -132,6 +143,19 @@ impl Trainer {
             }),
             Err(detail) => Err(TrainerError::Incompatible { program, detail }),
         }
+    }
+}
+
+/// Checks that a trainer can be told of what is in a folder: an attempt has paths as text.
+///
+/// # Errors
+/// Its path is not UTF-8.
+pub fn check_folder(folder: &Path) -> Result<(), TrainerError> {
+    match folder.to_str() {
+        Some(_) => Ok(()),
+        None => Err(TrainerError::OddFolder {
+            folder: folder.to_owned(),
+        }),
     }
 }
 
@@ -271,7 +295,8 @@ impl Foreground<'_> {
             threads: self.threads,
             work,
         };
-        let file = attempt_file(&attempt).map_err(|source| self.cannot_start(source))?;
+        let text = serde_json::to_vec(&attempt).map_err(|_| TrainerError::OddPath)?;
+        let file = temporary_file(&text).map_err(|source| self.cannot_start(source))?;
         let mut process = Command::new(&self.trainer.program)
             .arg(file.path())
             .stdin(Stdio::piped())
@@ -302,10 +327,10 @@ impl Foreground<'_> {
     }
 }
 
-/// Writes an attempt into a temporary file, which is removed when it is dropped.
-fn attempt_file(attempt: &Attempt) -> io::Result<NamedTempFile> {
+/// Writes a temporary file, which is removed when it is dropped.
+fn temporary_file(text: &[u8]) -> io::Result<NamedTempFile> {
     let mut file = NamedTempFile::new()?;
-    serde_json::to_writer(&mut file, attempt)?;
+    file.write_all(text)?;
     file.flush()?;
     Ok(file)
 }

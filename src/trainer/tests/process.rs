@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use schema::{
     Attempt, Backbone, Cache, Color, Contrastive, Dataset, Description, Device, EvaluateWork,
-    Event, Fingerprint, Finished, Glyphs, Host, ImageSize, Loss, MPerClass, Metric, Model,
+    Event, Failure, Fingerprint, Finished, Glyphs, Host, ImageSize, Loss, MPerClass, Metric, Model,
     Optimizer, PROTOCOL, PrepareWork, Recipe, Sampler, Sgd, StoredImages, TrainWork, Training,
     Transform, Work,
 };
@@ -401,6 +401,24 @@ fn the_signals_of_batch_systems_are_requests_to_stop() {
         assert!(last_checkpoint(&said).is_some(), "{said:?}");
         assert!(folder.path().join("run/checkpoint.safetensors").exists());
     }
+}
+
+#[test]
+fn a_network_larger_than_a_file_may_be_is_a_failure_of_the_disk() {
+    let (_folder, training) = training(1);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -f 8; exec \"$0\" \"$@\""]);
+    shell
+        .arg(training.get_program())
+        .args(training.get_args())
+        .stdin(Stdio::null());
+    let output = shell.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let Some(Event::Failed { class, message }) = events(&output).pop() else {
+        panic!("{output:?}");
+    };
+    assert_eq!(class, Failure::Disk);
+    assert!(message.ends_with("(`ulimit -f`)"), "{message}");
 }
 
 #[test]

@@ -609,43 +609,102 @@ fn nothing_new_starts_after_as_many_failures_as_are_allowed() {
     }
 }
 
-/// The times of a plan's jobs.
-struct Times<'a>(&'a Agenda);
+/// A sweep that comes with the program: all its jobs, with those that its searches will add.
+struct Shipped {
+    jobs: Vec<JobSpec>,
+    agenda: Agenda,
+    /// Bytes of a GPU's memory that a job takes.
+    bytes: u64,
+}
 
-impl World for Times<'_> {
+impl World for &Shipped {
     fn load(&self, job: Job) -> Load {
-        load(self.0.seconds(job), 1.0, 0)
+        load(self.agenda.seconds(job), 1.0, self.bytes)
+    }
+}
+
+impl Shipped {
+    fn new(name: &str) -> Shipped {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("sweeps")
+            .join(name);
+        let sweep = Sweep::read(&file, &[]).unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(empty.path());
+        let plan = Plan::new(&sweep, &ledger, Numerics::Cuda).unwrap();
+        let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
+        let mut agenda = Agenda::new(Costs::read(&plan, &ledger), Device::Cuda);
+        let mut jobs = agenda.extend(&plan, &freshness);
+        jobs.extend(agenda.foresee(&plan));
+        let bytes = 0;
+        Shipped {
+            jobs,
+            agenda,
+            bytes,
+        }
+    }
+
+    fn bound(&self, layout: &Layout) -> f64 {
+        super::Bound::of(&self.jobs, layout, &self).seconds()
+    }
+
+    /// What a sweep that has run before knows of the memory of its jobs.
+    fn learned(&self) -> Learned {
+        let mut learned = Learned::default();
+        for job in &self.jobs {
+            learned.note_peak(job.kind, self.bytes);
+        }
+        learned
+    }
+
+    /// Runs it to its end, at which all jobs are done. Returns the seconds that it takes.
+    fn makespan(&self, layout: &Layout, incidents: &[Incident]) -> f64 {
+        let scheduler = scheduler(self.jobs.clone(), layout, self.learned());
+        let schedule = Simulation::new(scheduler, layout, self)
+            .with_incidents(incidents.iter().copied())
+            .run(|_, _| {});
+        assert_eq!(schedule.tally.done, self.jobs.len());
+        schedule.makespan
     }
 }
 
 #[test]
 fn the_reality_check_on_eight_gpus_ends_within_five_percent_of_the_bound() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sweeps/reality_check.toml");
-    let sweep = Sweep::read(&file, &[]).unwrap();
-    let empty = tempfile::tempdir().unwrap();
-    let ledger = Ledger::new(empty.path());
-    let plan = Plan::new(&sweep, &ledger, Numerics::Cuda).unwrap();
-    let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
-    let mut agenda = Agenda::new(Costs::read(&plan, &ledger), Device::Cuda);
-    let mut jobs = agenda.extend(&plan, &freshness);
-    jobs.extend(agenda.foresee(&plan));
+    let sweep = Shipped::new("reality_check.toml");
     let layout = layout(&vec![gpu(24 * GIB); 8], RunsPerGpu::Number(1));
-    let bound = super::Bound::of(&jobs, &layout, &Times(&agenda)).seconds();
-    let count = jobs.len();
-    let schedule = Simulation::new(
-        scheduler(jobs, &layout, Learned::default()),
-        &layout,
-        Times(&agenda),
-    )
-    .run(|_, _| {});
-    assert_eq!(schedule.tally.done, count);
-    assert!(count > 5000, "{count} jobs");
-    assert!(
-        schedule.makespan <= 1.05 * bound,
-        "{} h, bound {} h",
-        schedule.makespan / HOUR,
-        bound / HOUR
-    );
+    let (makespan, bound) = (sweep.makespan(&layout, &[]), sweep.bound(&layout));
+    assert!(sweep.jobs.len() > 5000, "{} jobs", sweep.jobs.len());
+    assert!(makespan <= 1.05 * bound, "{makespan} s, bound {bound} s");
+}
+
+#[test]
+fn a_gpu_of_eight_that_is_lost_in_the_middle_costs_its_share_of_the_rest() {
+    let sweep = Shipped::new("reality_check_lite.toml");
+    let layout = layout(&vec![gpu(24 * GIB); 8], RunsPerGpu::Number(1));
+    let whole = sweep.makespan(&layout, &[]);
+    let lost = Incident {
+        at: whole / 2.0,
+        place: PlaceId(3),
+        what: Change::Breaks,
+    };
+    let makespan = sweep.makespan(&layout, &[lost]);
+    // Seven do the second half of the work of eight, and what ran at the eighth is done again.
+    let expected = whole / 2.0 + whole / 2.0 * 8.0 / 7.0;
+    assert!(makespan > whole, "{makespan} s instead of {whole} s");
+    assert!(makespan <= 1.2 * expected, "{makespan} s of {expected} s");
+}
+
+#[test]
+fn runs_that_only_the_larger_gpus_hold_keep_those_busy() {
+    let sweep = Shipped {
+        bytes: 30 * GIB,
+        ..Shipped::new("reality_check_lite.toml")
+    };
+    let large = vec![gpu(80 * GIB); 4];
+    let mixed = [vec![gpu(24 * GIB); 4], large.clone()].concat();
+    let makespan = |gpus: &[Gpu]| sweep.makespan(&layout(gpus, RunsPerGpu::Number(1)), &[]);
+    let (of_large, of_all) = (makespan(&large), makespan(&mixed));
+    assert!(of_all <= 1.05 * of_large, "{of_all} s, {of_large} s");
 }
 
 #[test]
