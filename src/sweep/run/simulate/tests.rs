@@ -29,6 +29,9 @@ use crate::{
 const GIB: u64 = 1 << 30;
 const HOUR: f64 = 3600.0;
 
+/// The parts of its time after which an attempt ends that does not finish.
+const POINTS: [f64; 5] = [0.0, 0.1, 0.5, 0.9, 1.0];
+
 /// A run that waits for nothing.
 #[derive(Clone, Debug)]
 struct Run {
@@ -53,7 +56,10 @@ impl World for &Runs {
     fn ending(&mut self, job: Job, number: u32) -> (Ending, f64) {
         let trouble = self.trouble.get(position(job));
         match trouble.and_then(|endings| endings.get(number as usize - 1)) {
-            Some(ending) => (ending.clone(), 0.5),
+            Some(ending) => (
+                ending.clone(),
+                POINTS[(position(job) + number as usize) % POINTS.len()],
+            ),
             None => (Ending::Finished, 1.0),
         }
     }
@@ -253,6 +259,28 @@ fn disaster() -> impl Strategy<Value = Failure> {
     ]
 }
 
+/// Any failure.
+fn misfortune() -> impl Strategy<Value = Ending> {
+    let out_of_memory = Ending::Died(ProcessEnd {
+        signal: Some(9),
+        out_of_memory: true,
+        ..ProcessEnd::default()
+    });
+    let abandoned = Ending::Died(ProcessEnd {
+        hung: true,
+        abandoned: true,
+        ..ProcessEnd::default()
+    });
+    prop_oneof![
+        8 => trouble(),
+        2 => disaster().prop_map(Ending::Failed),
+        1 => Just(Ending::Failed(Failure::HostMemory)),
+        1 => Just(Ending::Failed(Failure::Disk)),
+        1 => Just(out_of_memory),
+        1 => Just(abandoned),
+    ]
+}
+
 /// Fails if an attempt starts before its time or where there is no room for it.
 fn check_start(
     runs: &Runs,
@@ -353,6 +381,40 @@ proptest! {
         prop_assert_eq!(done + failed + not_started, runs.runs.len());
         // A GPU that fails twice in a row is left out; the others may be too small for some runs.
         prop_assert!(left_out.get() > 0 || done == runs.runs.len(), "{:?}", schedule.tally);
+    }
+
+    #[test]
+    fn whatever_fails_at_whatever_point_the_sweep_ends_and_each_run_is_counted_once(
+        case in cases(),
+        misfortunes in proptest::collection::vec(proptest::collection::vec(misfortune(), 0..4), 40),
+    ) {
+        let mut runs = Runs::new(case.runs);
+        runs.trouble = misfortunes;
+        let gpus: Vec<Gpu> = case.gpus.iter().map(|&memory| gpu(memory)).collect();
+        let layout = layout(&gpus, case.runs_per_gpu);
+        let scheduler = scheduler(runs.jobs(), &layout, runs.learned());
+        let (done, over) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
+        let schedule = Simulation::new(scheduler, &layout, &runs).with_reports(200.0).run(|simulation, action| match action {
+            Action::Start { job, slot } => {
+                assert!(!over.borrow().contains(job), "{job} is over");
+                check_start(&runs, &layout, &done.borrow(), simulation, (*job, *slot));
+            }
+            Action::Publish { job, .. } => assert!(done.borrow_mut().insert(*job), "{job} is published twice"),
+            Action::Ended { job, again, .. } => over.borrow_mut().extend((!again).then_some(*job)),
+            Action::LeaveOut { .. } | Action::RunFewer { .. } => {}
+            Action::AwaitOthers(..) | Action::Stop(_) | Action::Kill(_) => panic!("nobody asked for it"),
+        });
+        let Tally { done: finished, failed, not_started, .. } = schedule.tally;
+        let (done, over) = (done.into_inner(), over.into_inner());
+        prop_assert_eq!(finished + failed + not_started, runs.runs.len());
+        prop_assert_eq!(finished, done.len());
+        let can_start = |(number, run): (usize, &Run)| {
+            let is_ready = run.after.iter().all(|&before| done.contains(&job(before)));
+            is_ready && !over.contains(&job(number))
+        };
+        let is_told = schedule.tally.disk_full || schedule.tally.stranded.is_some();
+        let is_forgotten = runs.runs.iter().enumerate().any(can_start);
+        prop_assert!(is_told || !is_forgotten, "{:?}", schedule.tally);
     }
 
     #[test]
