@@ -324,7 +324,7 @@ fn trains_nothing(table: &DeTable<'_>) -> bool {
 fn unused_training() -> DeTable<'static> {
     const UNUSED: &str = "[training]
 steps = 1
-sampler.random = { batch = 1 }
+sampler.random = { batch = 2 }
 optimizer.sgd = {}
 ";
     let table = DeTable::parse(UNUSED).map(Spanned::into_inner);
