@@ -62,7 +62,7 @@ golden: ## Recompute the reference values of the tests with Python libraries
 bench: setup ## Measure speed against Python and write benches/README.md (run `make golden` once before)
 	python3 benches/run.py
 
-gpu-check: ## Check training and evaluation on a GPU (DEVICE=cpu is a rehearsal; CHECKS="sharing resume" does these)
+gpu-check: ## Check training and evaluation on a GPU (DEVICE=stand-in is a rehearsal; CHECKS="sharing resume" does these)
 	scripts/gpu_check.sh $(DEVICE) $(CHECKS)
 
 gpu-pack: setup ## Pack the programs for `make gpu-check` on a machine without cargo and network

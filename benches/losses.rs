@@ -164,6 +164,7 @@ fn full_memory() -> CrossBatchMemory {
     let _ = memory.enqueue(&MemoryBatch {
         embeddings: &embeddings,
         labels: &labels,
+        host_labels: None,
         images: None,
         step: 0,
     });

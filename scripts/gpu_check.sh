@@ -3,12 +3,15 @@
 # in bfloat16; that several runs share the GPU; that a killed training continues bit for bit; which operations do not
 # give the same bits twice; that evaluation agrees with the CPU's; and how fast it is beside the same in Python.
 #
-#   scripts/gpu_check.sh [cuda|cpu] [CHECK...]   all checks, or these; cpu rehearses them with less of everything
+#   scripts/gpu_check.sh [cuda] [CHECK...]       all checks, or these
+#   scripts/gpu_check.sh stand-in [CHECK...]     rehearses them with less of everything on a GPU that is none: the libraries
+#                                                of tests/support compute on the CPU what programs give to CUDA
+#   scripts/gpu_check.sh cpu [CHECK...]          the same on the CPU
 #   scripts/gpu_check.sh pack                    packs the programs for a machine without cargo and network
 #
 #   BIN=FOLDER      programs that are already built; otherwise they are built for release first
 #   PYTHON=PROGRAM  a Python with torch, torchvision and pytorch-metric-learning, by default that of `make golden`
-#   SECONDS_LEFT=N  a check begins only if it probably ends within this time; by default 600, on the CPU 3600
+#   SECONDS_LEFT=N  a check begins only if it probably ends within this time; by default 600, in a rehearsal 3600
 #
 # Prints the table after each check, and with it the figures for benches/README.md. Exits with 1 if a check failed, with
 # 2 if there is no GPU to check, with 3 if checks are left: the last line says how to do these.
@@ -23,11 +26,14 @@ cd "$(dirname "$0")/.."
 
 device=${1:-cuda}
 [ $# = 0 ] || shift
-case $device in
+# What there is: a GPU, a stand-in, or the CPU. For `sweep`, a stand-in is a GPU.
+machine=$device
+[ "$device" != stand-in ] || device=cuda
+case $machine in
     pack) ;;
     cuda) long=20000 short=2000 backbones='"resnet50", "bn_inception", "efficientnet_lite0", "vit_s16"' side=128 steps=300 batch=64 ;;
-    cpu) long=300 short=100 backbones='"resnet18", "squeezenet"' side=32 steps=6 batch=16 ;;
-    *) echo "gpu_check: the device is cuda or cpu, not $device" >&2; exit 2 ;;
+    cpu | stand-in) long=300 short=100 backbones='"resnet18", "squeezenet"' side=32 steps=6 batch=16 ;;
+    *) echo "gpu_check: the device is cuda, stand-in or cpu, not $device" >&2; exit 2 ;;
 esac
 # `sweep doctor` uses a GPU wherever there is one.
 [ "$device" = cuda ] && visible=${CUDA_VISIBLE_DEVICES-0} || visible=
@@ -75,9 +81,9 @@ for name in "${chosen[@]}"; do
     names | grep -qx -- "$name" || { printf 'gpu_check: there is no check %s; there are:%s\n' "$name" "$checks" >&2; exit 2; }
 done
 
-if [ "$device" = cuda ] && ! nvidia-smi -L >/dev/null 2>&1; then
+if [ "$machine" = cuda ] && ! nvidia-smi -L >/dev/null 2>&1; then
     printf 'gpu_check: there is no GPU here (nvidia-smi finds none); nothing was checked. With one, it would:\n%s\n' "$checks" >&2
-    printf '\n`make gpu-check DEVICE=cpu` rehearses all of them.\n' >&2
+    printf '\n`make gpu-check DEVICE=stand-in` rehearses them.\n' >&2
     exit 2
 fi
 mkdir -p "$work"
@@ -92,6 +98,17 @@ if [ ! -e target/libtorch ]; then
     torch=$("$python" -c 'import torch; print(torch.__path__[0])')
     export LD_LIBRARY_PATH=$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
+
+# Compiles the libraries of the driver and of libtorch that stand in for a GPU, and puts them before others.
+stand_in() {
+    local into=$PWD/$work/stand-in torch
+    torch=$(readlink -f target/libtorch)
+    mkdir -p "$into"
+    cc -shared -fPIC -o "$into/libnvidia-ml.so.1" tests/support/fake_nvml.c
+    tests/support/fake_cuda/build.sh "$torch" "$into/libtorch_cuda.so"
+    export FAKE_GPUS=80 LD_LIBRARY_PATH=$into${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+}
+[ "$machine" != stand-in ] || stand_in
 
 rows=() failed=0 running=
 trap '[ -z "$running" ] || kill "$running" 2>/dev/null || true' EXIT
@@ -277,7 +294,7 @@ same_embeddings() {
 # How fast the device is with many embeddings, and whether it finds the same.
 check_evaluation_speed() {
     local what="evaluation beside the CPU's"
-    if [ "$device" = cpu ] || [ ! -x "$python" ]; then
+    if [ "$machine" != cuda ] || [ ! -x "$python" ]; then
         note "$what" skipped "needs a GPU and a Python with NumPy"
     elif [ ! -x "$BIN/eval" ] && [ "$BIN" != target/release ]; then
         note "$what" skipped "there is no $BIN/eval, the program of benches/eval.rs"
@@ -364,7 +381,9 @@ repeated() {
 beside_python() {
     local what=$1 name=$2
     shift 2
-    if [ ! -x "$python" ]; then
+    if [ "$machine" = stand-in ]; then
+        note "$what" skipped "a stand-in has no speed"
+    elif [ ! -x "$python" ]; then
         note "$what" skipped "needs the packages of \`make golden\`, or PYTHON"
     elif python3 benches/run.py training --device "$device" --bin "$BIN" --python "$python" --no-write "$@" \
         >"$work/$name.log" 2>&1; then
@@ -396,7 +415,7 @@ check_speed_large() {
 takes() { awk -v name="$1" '$1 == name { print $2 }' <<<"$checks"; }
 
 begun=$SECONDS
-limit=${SECONDS_LEFT:-$([ "$device" = cuda ] && echo 600 || echo 3600)}
+limit=${SECONDS_LEFT:-$([ "$machine" = cuda ] && echo 600 || echo 3600)}
 left=()
 for name in "${chosen[@]}"; do
     if [ $((SECONDS - begun + $(takes "$name"))) -gt "$limit" ]; then
@@ -404,11 +423,11 @@ for name in "${chosen[@]}"; do
         continue
     fi
     "check_$name"
-    printf '\n== %s, after %s s\n' "$device" "$((SECONDS - begun))"
+    printf '\n== %s, after %s s\n' "$machine" "$((SECONDS - begun))"
     printf '%s\n' "${rows[@]}"
 done
 if [ ${#left[@]} -gt 0 ]; then
-    printf '\nNot done, for lack of time: scripts/gpu_check.sh %s %s\n' "$device" "${left[*]}"
+    printf '\nNot done, for lack of time: scripts/gpu_check.sh %s %s\n' "$machine" "${left[*]}"
     [ "$failed" = 1 ] || failed=3
 fi
 exit "$failed"

@@ -46,9 +46,8 @@ impl Block {
 
     /// Returns the same references with the embeddings of the head.
     pub(crate) fn references(&self, joined: &References) -> References {
-        References {
-            embeddings: self.of(&joined.embeddings),
-            ..joined.shallow_clone()
-        }
+        let mut references = joined.shallow_clone();
+        references.embeddings = self.of(&joined.embeddings);
+        references
     }
 }

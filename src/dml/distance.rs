@@ -49,7 +49,7 @@ impl DistanceExt for Distance {
             Distance::Euclidean => euclidean(queries, references),
             Distance::Cosine | Distance::DotProduct => queries.matmul(&references.tr()),
             Distance::Lp(p) => Tensor::cdist(queries, references, p, None),
-            Distance::SquaredEuclidean => squared_euclidean(queries, references).relu(),
+            Distance::SquaredEuclidean => squared_euclidean(queries, references).relu_(),
             Distance::SignalToNoise => signal_to_noise(queries, references),
         }
     }
@@ -156,8 +156,10 @@ fn squared_euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
     if queries.size()[0].max(references.size()[0]) <= SUBTRACTED {
         return squared_length_of(&(queries.unsqueeze(1) - references.unsqueeze(0)));
     }
-    let products = (queries * -2.0).matmul(&references.tr());
-    products + squared_length(queries) + squared_length(references).tr()
+    let mut distances = (queries * -2.0).matmul(&references.tr());
+    distances += squared_length(queries);
+    distances += squared_length(references).tr();
+    distances
 }
 
 fn squared_length(x: &Tensor) -> Tensor {
@@ -175,7 +177,7 @@ fn squared_length_of(vectors: &Tensor) -> Tensor {
 fn signal_to_noise(queries: &Tensor, references: &Tensor) -> Tensor {
     let queries = centered(queries);
     let references = centered(references);
-    squared_euclidean(&queries, &references).relu() / squared_length(&queries).clamp_min(1e-12)
+    squared_euclidean(&queries, &references).relu_() / squared_length(&queries).clamp_min(1e-12)
 }
 
 fn centered(x: &Tensor) -> Tensor {

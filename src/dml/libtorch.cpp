@@ -20,6 +20,15 @@ at::Tensor* dml_pinned_bytes(int64_t count) {
   }
 }
 
+// Returns the bytes of memory that a GPU has free; -1 if it does not tell.
+int64_t dml_free_bytes(int gpu) {
+  try {
+    return c10::getDeviceAllocator(c10::kCUDA)->getMemoryInfo(gpu).first;
+  } catch (const std::exception&) {
+    return -1;
+  }
+}
+
 // Sets whether convolutions on a GPU may round their factors to TF32.
 void dml_allow_tf32(bool allowed) { at::globalContext().setAllowTF32CuDNN(allowed); }
 

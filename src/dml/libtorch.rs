@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "functions of C")]
 
+use std::ffi::c_int;
+
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
@@ -10,6 +12,7 @@ unsafe extern "C" {
     fn dml_allow_tf32(allowed: bool);
     fn dml_release_gpu_memory() -> bool;
     fn dml_release_main_memory();
+    fn dml_free_bytes(gpu: c_int) -> i64;
 }
 
 /// Returns this number of bytes in memory that a GPU copies from and to by itself; nothing if there is none.
@@ -19,6 +22,16 @@ pub(crate) fn pinned_bytes(count: i64) -> Option<Tensor> {
         let tensor = dml_pinned_bytes(count);
         (!tensor.is_null()).then(|| Tensor::from_ptr(tensor))
     }
+}
+
+/// Returns the bytes of memory that a device has free; nothing if it is the CPU or does not tell.
+pub fn free_bytes(device: Device) -> Option<u64> {
+    let Device::Cuda(gpu) = device else {
+        return None;
+    };
+    // SAFETY: the function takes a number and returns one.
+    let free = unsafe { dml_free_bytes(c_int::try_from(gpu).ok()?) };
+    u64::try_from(free).ok()
 }
 
 /// Sets whether convolutions on a GPU may round their factors to TF32, which has 11 bits of precision. libtorch allows it

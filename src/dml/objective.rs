@@ -250,6 +250,7 @@ impl Objective {
         self.step_of(&MemoryBatch {
             embeddings,
             labels,
+            host_labels: None,
             images: None,
             step,
         })
@@ -287,8 +288,7 @@ impl Objective {
         batch: &MemoryBatch,
         is_chosen: impl Fn(&ConfiguredLoss) -> bool,
     ) -> LossValue {
-        let references = References::batch(batch.embeddings, batch.labels);
-        self.term(batch, &references, 2 * batch.step, is_chosen)
+        self.term(batch, &batch.as_references(), 2 * batch.step, is_chosen)
     }
 
     /// Returns the sum of the losses that compare images, with the memory as references.
@@ -766,13 +766,7 @@ mod tests {
             Distance::Euclidean,
             Tensor::full([8], -1, (Kind::Int64, Device::Cpu)),
         );
-        let references = References {
-            embeddings: first,
-            labels: labels.shallow_clone(),
-            own,
-            dropped: None,
-            is_batch: false,
-        };
+        let references = References::memory(first, labels.shallow_clone(), own);
         let batch = LossInput {
             embeddings: &second,
             labels: &labels,
@@ -803,6 +797,7 @@ mod tests {
             let arrivals = MemoryBatch {
                 embeddings: &embeddings,
                 labels: &labels,
+                host_labels: None,
                 images: None,
                 step: 0,
             };

@@ -7,6 +7,8 @@
 pub use schema::Reduction;
 use tch::{Device, Kind, Tensor};
 
+use crate::tuples::occurrences;
+
 /// The terms of a loss, before they are reduced.
 #[derive(Debug, Default)]
 pub struct Terms {
@@ -118,6 +120,13 @@ impl Terms {
         }
     }
 
+    /// Replaces all terms by a scalar, which is 0 or NaN, unless a scalar is true.
+    pub(crate) fn keep_if(&mut self, is_true: &Tensor, otherwise: &Tensor) {
+        for part in &mut self.parts {
+            part.values = part.values.where_self(is_true, otherwise);
+        }
+    }
+
     /// Returns whether a term is not 0, as NaN is not: a scalar. Nothing if there are no parts.
     pub fn contribute(&self) -> Option<Tensor> {
         let contributing = self.parts.iter().map(|part| part.values.detach().any());
@@ -184,7 +193,7 @@ impl Part {
                 let none = Tensor::zeros([images], (self.values.kind(), self.values.device()));
                 (
                     none.index_add(0, anchors, &terms),
-                    anchors.bincount(None::<Tensor>, images),
+                    occurrences(anchors, images),
                 )
             }
             Anchors::Rows(marked) => (of_rows(&terms, None), of_rows(marked, Some(Kind::Int64))),

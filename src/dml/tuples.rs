@@ -10,7 +10,11 @@
 //! anchor, in the same order, but without its mask of n x m x m elements, which no memory of
 //! thousands allows.
 
-use tch::{Kind, Tensor};
+use std::{cell::OnceCell, rc::Rc};
+
+use tch::{Device, Kind, Tensor};
+
+use crate::host_labels::{HostLabels, PositivePairs};
 
 /// The images that a batch is compared with.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct References {
     pub dropped: Option<Tensor>,
     /// True if row i is image i of the batch, and there are no others.
     pub is_batch: bool,
+    host_labels: OnceCell<Rc<HostLabels>>,
+    positive_pairs: OnceCell<Rc<PositivePairs>>,
 }
 
 impl References {
@@ -32,12 +38,44 @@ impl References {
     pub fn batch(embeddings: &Tensor, labels: &Tensor) -> References {
         let own = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
         References {
-            embeddings: embeddings.shallow_clone(),
-            labels: labels.shallow_clone(),
+            is_batch: true,
+            ..References::memory(embeddings.shallow_clone(), labels.shallow_clone(), own)
+        }
+    }
+
+    /// Returns other references: `embeddings` `[m, d]`, `labels` `[m]`, and for each image of the batch its `own` copy
+    /// among them `[n]`, -1 without one.
+    pub fn memory(embeddings: Tensor, labels: Tensor, own: Tensor) -> References {
+        References {
+            embeddings,
+            labels,
             own,
             dropped: None,
-            is_batch: true,
+            is_batch: false,
+            host_labels: OnceCell::new(),
+            positive_pairs: OnceCell::new(),
         }
+    }
+
+    /// Returns the same with labels that the host knows, so that it need not ask a GPU for them.
+    pub fn known(self, labels: HostLabels) -> References {
+        References {
+            host_labels: OnceCell::from(Rc::new(labels)),
+            ..self
+        }
+    }
+
+    /// Returns the labels on the host. If they are not known there, it waits for a GPU.
+    pub fn host_labels(&self, labels: &Tensor) -> &HostLabels {
+        self.host_labels
+            .get_or_init(|| Rc::new(HostLabels::read(labels, self)))
+    }
+
+    /// Returns the positive pairs of a batch with these `labels` `[n]`, in the order of the mask that
+    /// [`masks`](Self::masks) returns.
+    pub fn positive_pairs(&self, labels: &Tensor) -> &PositivePairs {
+        self.positive_pairs
+            .get_or_init(|| Rc::new(PositivePairs::of(self, labels, false)))
     }
 
     pub(crate) fn shallow_clone(&self) -> References {
@@ -47,6 +85,8 @@ impl References {
             own: self.own.shallow_clone(),
             dropped: self.dropped.as_ref().map(Tensor::shallow_clone),
             is_batch: self.is_batch,
+            host_labels: self.host_labels.clone(),
+            positive_pairs: self.positive_pairs.clone(),
         }
     }
 
@@ -132,10 +172,20 @@ impl Tuples {
         match self {
             Tuples::Pairs(pairs) => pairs.anchor_pos.numel() + pairs.anchor_neg.numel() == 0,
             Tuples::Triplets(triplets) => triplets.anchor.numel() == 0,
-            Tuples::MarkedPairs(marked) => {
-                is_false(&marked.positives.any().logical_or(&marked.negatives.any()))
+            Tuples::MarkedPairs(_) | Tuples::MarkedTriplets(_) => {
+                self.mark_any().is_some_and(|any| is_false(&any))
             }
-            Tuples::MarkedTriplets(marked) => is_false(&marked.negatives.any()),
+        }
+    }
+
+    /// Returns whether masks mark anything: a scalar. Nothing for lists.
+    pub(crate) fn mark_any(&self) -> Option<Tensor> {
+        match self {
+            Tuples::Pairs(_) | Tuples::Triplets(_) => None,
+            Tuples::MarkedPairs(marked) => {
+                Some(marked.positives.any().logical_or(&marked.negatives.any()))
+            }
+            Tuples::MarkedTriplets(marked) => Some(marked.negatives.any()),
         }
     }
 
@@ -149,12 +199,12 @@ impl Tuples {
         }
     }
 
-    /// Returns these as triplets.
-    pub fn triplets(&self) -> Triplets {
+    /// Returns these as triplets, of a batch of `images` images.
+    pub fn triplets(&self, images: i64) -> Triplets {
         match self {
-            Tuples::Pairs(pairs) => pairs.triplets(),
+            Tuples::Pairs(pairs) => pairs.triplets(images),
             Tuples::Triplets(triplets) => triplets.shallow_clone(),
-            Tuples::MarkedPairs(marked) => marked.listed().triplets(),
+            Tuples::MarkedPairs(marked) => marked.listed().triplets(images),
             Tuples::MarkedTriplets(marked) => marked.listed(),
         }
     }
@@ -168,16 +218,6 @@ impl MarkedPairs {
 }
 
 impl MarkedTriplets {
-    /// Returns all triplets of two masks `[n, m]`, of positives and of negatives.
-    pub fn of(positives: &Tensor, negatives: &Tensor) -> MarkedTriplets {
-        let (anchor, positive) = coordinates(positives);
-        MarkedTriplets {
-            negatives: negatives.index_select(0, &anchor),
-            anchor,
-            positive,
-        }
-    }
-
     /// Returns the triplets as lists, in the order of the positive pairs and, for each, of the negatives.
     fn listed(&self) -> Triplets {
         let (pair, negative) = coordinates(&self.negatives);
@@ -216,20 +256,13 @@ impl Pairs {
     }
 
     /// Returns every triplet of a positive and a negative pair with the same anchor, in the order of the
-    /// positive pairs and, for each, of the negative pairs.
-    pub fn triplets(&self) -> Triplets {
-        let Some(anchors) = self.anchors() else {
-            return Triplets {
-                anchor: self.anchor_pos.narrow(0, 0, 0),
-                positive: self.positive.narrow(0, 0, 0),
-                negative: self.negative.narrow(0, 0, 0),
-            };
-        };
+    /// positive pairs and, for each, of the negative pairs, in a batch of `images` images.
+    pub fn triplets(&self, images: i64) -> Triplets {
         // Negative pairs in the order of their anchors; those of one anchor begin at its `start`.
         let negatives = self
             .negative
             .index_select(0, &self.anchor_neg.argsort_stable(true, 0, false));
-        let counts = self.anchor_neg.bincount(None::<Tensor>, anchors);
+        let counts = occurrences(&self.anchor_neg, images);
         let starts = counts.cumsum(0, Kind::Int64) - &counts;
         // Each positive pair is repeated for each negative of its anchor. The triplets of one pair are
         // consecutive: the index of a triplet minus that of the first one counts the negatives.
@@ -244,20 +277,6 @@ impl Pairs {
             positive: self.positive.index_select(0, &pair),
             negative: negatives.index_select(0, &index),
         }
-    }
-
-    /// Returns one more than the greatest anchor; `None` if there are no positive or no negative pairs.
-    fn anchors(&self) -> Option<i64> {
-        if self.anchor_pos.numel() == 0 || self.anchor_neg.numel() == 0 {
-            return None;
-        }
-        Some(
-            1 + self
-                .anchor_pos
-                .max()
-                .int64_value(&[])
-                .max(self.anchor_neg.max().int64_value(&[])),
-        )
     }
 
     fn shallow_clone(&self) -> Pairs {
@@ -292,8 +311,14 @@ impl Triplets {
 
 /// Returns all pairs of a batch with these `labels` `[n]` and its references, row by row.
 pub fn all_pairs(labels: &Tensor, references: &References) -> Pairs {
-    let (positives, negatives) = references.masks(labels);
-    Pairs::marked(&positives, &negatives)
+    let positive = references.positive_pairs(labels);
+    let (anchor_neg, negative) = coordinates(&references.masks(labels).1);
+    Pairs {
+        anchor_pos: positive.anchors.shallow_clone(),
+        positive: positive.positives.shallow_clone(),
+        anchor_neg,
+        negative,
+    }
 }
 
 /// Returns the elements of `matrix` `[n, m]` at these rows and columns, `[t]` each.
@@ -303,10 +328,44 @@ pub(crate) fn at(matrix: &Tensor, rows: &Tensor, columns: &Tensor) -> Tensor {
     matrix.index(&[Some(rows), Some(columns)])
 }
 
+/// Returns how often each of the first `count` integers occurs among these `[t]`: `[count]`. Unlike `bincount`, it does not
+/// make the host wait for the largest one.
+pub(crate) fn occurrences(indices: &Tensor, count: i64) -> Tensor {
+    let none = Tensor::zeros([count], (Kind::Int64, indices.device()));
+    none.index_add(0, indices, &indices.ones_like())
+}
+
 /// Returns the rows and the columns of the elements that `mask` `[n, m]` marks, row by row.
 pub(crate) fn coordinates(mask: &Tensor) -> (Tensor, Tensor) {
+    if mask.device() == Device::Cpu {
+        return scanned(mask);
+    }
     let indices = mask.nonzero();
     (indices.select(1, 0), indices.select(1, 1))
+}
+
+/// The number of elements of which [`scanned`] asks at once whether there is a marked one.
+const AT_ONCE: usize = 64;
+
+/// Does the same on the CPU, for few elements several times as fast as `nonzero`.
+fn scanned(mask: &Tensor) -> (Tensor, Tensor) {
+    let mut marks = vec![0u8; mask.numel()];
+    let bytes = mask.view_dtype(Kind::Uint8).contiguous();
+    bytes.copy_data(&mut marks, mask.numel());
+    let (mut rows, mut columns) = (Vec::new(), Vec::new());
+    let width = mask.size()[1].max(1) as usize;
+    for (row, marks) in (0_i64..).zip(marks.chunks(width)) {
+        for (first, some) in (0_i64..).step_by(AT_ONCE).zip(marks.chunks(AT_ONCE)) {
+            if some.iter().fold(0, |all, mark| all | mark) == 0 {
+                continue;
+            }
+            for (column, _) in (first..).zip(some).filter(|(_, mark)| **mark != 0) {
+                rows.push(row);
+                columns.push(column);
+            }
+        }
+    }
+    (Tensor::from_slice(&rows), Tensor::from_slice(&columns))
 }
 
 #[cfg(test)]
@@ -332,6 +391,20 @@ mod tests {
     }
 
     #[test]
+    fn the_coordinates_of_a_mask_are_those_that_libtorch_finds() {
+        let numbers = Tensor::arange(3 * 150, (Kind::Int64, Device::Cpu)).view([3, 150]);
+        for every in [1, 2, 97, 1000] {
+            let mask = (&numbers + 60).remainder(every).eq(0);
+            for mask in [mask.shallow_clone(), mask.tr()] {
+                let expected = mask.nonzero();
+                let (rows, columns) = coordinates(&mask);
+                assert_eq!(rows, expected.select(1, 0), "{every}");
+                assert_eq!(columns, expected.select(1, 1), "{every}");
+            }
+        }
+    }
+
+    #[test]
     fn all_pairs_of_a_batch_leave_out_each_image_itself() {
         let pairs = pairs_of(&[7, 7, 3]);
         assert_eq!(list(&pairs.anchor_pos), [0, 1]);
@@ -346,13 +419,7 @@ mod tests {
         let reference_labels = indices(&[3, 7, 7, 3]);
         let own = indices(&[2, -1]);
         let embeddings = reference_labels.unsqueeze(1);
-        let references = References {
-            embeddings,
-            labels: reference_labels,
-            own,
-            dropped: None,
-            is_batch: false,
-        };
+        let references = References::memory(embeddings, reference_labels, own);
         let pairs = all_pairs(&labels, &references);
         assert_eq!(
             [list(&pairs.anchor_pos), list(&pairs.positive)],
@@ -377,7 +444,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(columns(&pairs_of(&labels).triplets()), expected);
+        assert_eq!(columns(&pairs_of(&labels).triplets(8)), expected);
     }
 
     #[test]
@@ -388,7 +455,7 @@ mod tests {
             anchor_neg: indices(&[2, 1, 0, 2]),
             negative: indices(&[9, 8, 7, 3]),
         };
-        let triplets = pairs.triplets();
+        let triplets = pairs.triplets(3);
         assert_eq!(
             columns(&triplets),
             [
@@ -407,7 +474,7 @@ mod tests {
     fn without_positives_or_without_negatives_there_are_no_triplets() {
         for labels in [[1, 1, 1].as_slice(), &[1, 2, 3], &[1], &[]] {
             assert_eq!(
-                columns(&pairs_of(labels).triplets()),
+                columns(&pairs_of(labels).triplets(3)),
                 [vec![], vec![], vec![]] as [Vec<i64>; 3]
             );
         }

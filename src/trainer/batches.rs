@@ -7,13 +7,18 @@ use std::{cell::RefCell, sync::Arc};
 
 use dml::{
     data::{Batches, Loader, PreparedData, TrainTransform},
+    libtorch,
     sampler::BatchSampler,
     upload,
 };
-use schema::Recipe;
+use schema::{Recipe, bytes_in_words};
 use tch::{Device, Tensor};
 
-use crate::Failed;
+use crate::{Failed, process::log};
+
+/// Images are kept on a GPU if they take at most one part in so many of its free memory: networks and other runs need the
+/// rest.
+const SHARE: u64 = 4;
 
 /// The number of finished batches that are held ready.
 const AHEAD: usize = 2;
@@ -73,13 +78,15 @@ impl BatchSource {
         })
     }
 
-    /// Moves the squares to train on to the device. The others are no longer available.
+    /// Moves the squares to train on to the device, if it has room for them. The others are no longer available.
     pub(crate) fn on_device(mut self, data: &PreparedData) -> BatchSource {
         let count = data.training().len() as i64;
         let device = self.device();
-        self.stored = self
-            .stored
-            .map(|images| images.narrow(0, 0, count).to_device(device));
+        let squares = self.stored.map(|images| images.narrow(0, 0, count));
+        self.stored = squares.map(|squares| match has_room(device, &squares) {
+            true => squares.to_device(device),
+            false => squares,
+        });
         self
     }
 
@@ -99,7 +106,7 @@ impl BatchSource {
     /// If an image can no longer be read.
     pub(crate) fn images(&self, indices: &[i64]) -> Result<Tensor, Failed> {
         match self.stored_for(&self.test) {
-            Some(stored) => Ok(select(stored, indices)),
+            Some(stored) => Ok(select(stored, indices, self.device())),
             None => Ok(self.test.batch(0, indices)?),
         }
     }
@@ -135,7 +142,8 @@ impl BatchSource {
         indices: &Arc<Vec<i64>>,
     ) -> Result<Tensor, Failed> {
         if let Some(stored) = self.stored_for(&self.training) {
-            return Ok(select(stored, &chosen(sampler.as_ref(), indices, number)));
+            let chosen = chosen(sampler.as_ref(), indices, number);
+            return Ok(select(stored, &chosen, self.device()));
         }
         let mut slot = self.prefetched.borrow_mut();
         let mut prefetched = match slot.take() {
@@ -173,6 +181,29 @@ fn chosen(sampler: &BatchSampler, indices: &[i64], number: u64) -> Vec<i64> {
     batch.iter().map(|&image| indices[image as usize]).collect()
 }
 
-fn select(images: &Tensor, indices: &[i64]) -> Tensor {
-    images.index_select(0, &upload::integers(indices, images.device()))
+/// Returns the images with these indices, on the device.
+fn select(images: &Tensor, indices: &[i64], device: Device) -> Tensor {
+    let chosen = images.index_select(0, &upload::integers(indices, images.device()));
+    match images.device() == device {
+        true => chosen,
+        false => upload::uploaded(&chosen, device),
+    }
+}
+
+/// True if these images take at most [`SHARE`] of the memory that a GPU has free now. Otherwise, or if it does not tell,
+/// they stay on the host, and each batch is uploaded.
+fn has_room(device: Device, images: &Tensor) -> bool {
+    let Some(free) = libtorch::free_bytes(device) else {
+        return device == Device::Cpu;
+    };
+    let bytes = images.numel() as u64;
+    let has_room = bytes <= free / SHARE;
+    if !has_room {
+        log(&format!(
+            "the images stay on the host: they take {}, and the GPU has {} free",
+            bytes_in_words(bytes),
+            bytes_in_words(free)
+        ));
+    }
+    has_room
 }

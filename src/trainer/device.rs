@@ -7,6 +7,7 @@
 use std::{path::Path, sync::OnceLock};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+use nvml_wrapper::Nvml;
 use schema::{Device, Work};
 
 use crate::Failed;
@@ -41,13 +42,16 @@ fn open_cuda() -> Result<tch::Device, Failed> {
 
 /// Returns the number of CUDA devices. Nothing is loaded if the system has no driver.
 pub(crate) fn count_cuda() -> u32 {
-    let driver = ["/dev/nvidia0", "/proc/driver/nvidia/version"]
-        .iter()
-        .any(|path| Path::new(path).exists());
-    if !driver || load_cuda().is_err() {
+    if !has_driver() || load_cuda().is_err() {
         return 0;
     }
     u32::try_from(tch::Cuda::device_count()).unwrap_or(0)
+}
+
+/// True if the system has a driver of GPUs, as far as it tells.
+fn has_driver() -> bool {
+    let paths = ["/dev/nvidia0", "/proc/driver/nvidia/version"];
+    paths.iter().any(|path| Path::new(path).exists()) || Nvml::init().is_ok()
 }
 
 /// Returns the path of the loaded libtorch, if the system reports it.

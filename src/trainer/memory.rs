@@ -50,10 +50,12 @@ pub(crate) fn fill(
         };
         let images = batches.images(&of(&split.indices))?;
         let embeddings = no_grad(|| network.forward(&images, false));
-        let labels = upload::integers(&of(&split.labels), batches.device());
+        let host_labels = of(&split.labels);
+        let labels = upload::integers(&host_labels, batches.device());
         let _ = memory.enqueue(&MemoryBatch {
             embeddings: &embeddings,
             labels: &labels,
+            host_labels: Some(&host_labels),
             images: Some(portion),
             step: batch,
         });

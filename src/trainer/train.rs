@@ -183,23 +183,19 @@ impl TrainContext<'_> {
         })
     }
 
-    /// Returns the images of a batch, their labels, and their indices among the training images.
-    fn batch(
-        &self,
-        number: u64,
-        sampler: &Arc<BatchSampler>,
-    ) -> Result<(Tensor, Tensor, Vec<i64>), Failed> {
-        let chosen = sampler.batch(number);
-        let labels: Vec<i64> = chosen
+    /// Returns a training batch, by its number.
+    fn batch(&self, number: u64, sampler: &Arc<BatchSampler>) -> Result<Batch, Failed> {
+        let numbers = sampler.batch(number);
+        let host_labels: Vec<i64> = numbers
             .iter()
             .map(|&image| self.split.training.labels[image as usize])
             .collect();
-        let images = self.batches.batch(number, sampler, &self.indices)?;
-        Ok((
-            images,
-            upload::integers(&labels, self.batches.device()),
-            chosen,
-        ))
+        Ok(Batch {
+            images: self.batches.batch(number, sampler, &self.indices)?,
+            labels: upload::integers(&host_labels, self.batches.device()),
+            host_labels,
+            numbers,
+        })
     }
 
     /// Returns the validation images if validation is due after `steps` steps.
@@ -207,6 +203,30 @@ impl TrainContext<'_> {
         let every = self.training.validate_every?;
         let due = steps.is_multiple_of(every) || steps == self.training.steps;
         self.split.validation.as_ref().filter(|_| due)
+    }
+}
+
+/// The images of a training batch.
+struct Batch {
+    images: Tensor,
+    /// On the device.
+    labels: Tensor,
+    /// The same on the host.
+    host_labels: Vec<i64>,
+    /// Their indices among the training images.
+    numbers: Vec<i64>,
+}
+
+impl Batch {
+    /// Returns the batch with its embeddings, as the objective takes it at this step.
+    fn embedded<'a>(&'a self, embeddings: &'a Tensor, step: u64) -> MemoryBatch<'a> {
+        MemoryBatch {
+            embeddings,
+            labels: &self.labels,
+            host_labels: Some(&self.host_labels),
+            images: Some(&self.numbers),
+            step,
+        }
     }
 }
 
@@ -543,20 +563,15 @@ impl TrainState {
             true => &context.sampler,
             false => &self.sampler,
         };
-        let (images, labels, numbers) = context.batch(batch, sampler)?;
-        self.fill_memory(context, batch, numbers.len())?;
+        let chosen = context.batch(batch, sampler)?;
+        self.fill_memory(context, batch, chosen.numbers.len())?;
         let embedded = Embedded::new(
             &self.network,
-            &images,
+            &chosen.images,
             context.training.chunk.map(i64::from),
         );
         let embeddings = embedded.embeddings();
-        let arrivals = MemoryBatch {
-            embeddings,
-            labels: &labels,
-            images: Some(&numbers),
-            step: batch,
-        };
+        let arrivals = chosen.embedded(embeddings, batch);
         memory::report(&self.objective, &arrivals, emit);
         let mut cost = self.objective.step_of(&arrivals);
         let penalty = self.objective.penalty(|| embedded.heads(&self.network));

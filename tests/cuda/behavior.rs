@@ -67,6 +67,26 @@ fn every_loss_that_diverges_is_noticed() {
 }
 
 #[test]
+fn images_that_take_much_of_the_free_memory_stay_on_the_host_and_change_nothing() {
+    let (library, place) = (library::open(), Place::new());
+    let recipe = changed(|_| {});
+    let run = |name: &str| library.counted(|| drop(place.train(&recipe, name, Device::Cuda)));
+    let (kept, _) = run("kept");
+    let (uploaded, _) = library.nearly_full(|| run("uploaded"));
+    assert!(model(&place, "kept") == model(&place, "uploaded"));
+    // The device selects each batch from what it keeps.
+    assert!(
+        uploaded.operations <= kept.operations - 12,
+        "{uploaded:?}, {kept:?}"
+    );
+    assert_eq!(
+        uploaded.waits,
+        kept.waits - 1,
+        "all images are uploaded at once"
+    );
+}
+
+#[test]
 fn test_classes_are_measured_on_the_device() {
     let (_library, place) = (library::open(), Place::new());
     let recipe = changed(|_| {});

@@ -43,6 +43,14 @@ impl FakeCuda {
         FakeCuda { library }
     }
 
+    /// Returns the result of some work while other processes have taken nearly all memory of the device.
+    pub(crate) fn nearly_full<Found>(&self, work: impl FnOnce() -> Found) -> Found {
+        self.call::<()>(c"fake_cuda_fill");
+        let found = work();
+        self.call::<()>(c"fake_cuda_empty");
+        found
+    }
+
     /// Returns what the device does during some work, and its report, a line for each counter.
     pub(crate) fn counted(&self, work: impl FnOnce()) -> (Counts, String) {
         self.call::<()>(c"fake_cuda_reset");
@@ -90,27 +98,10 @@ fn compiled() -> PathBuf {
 }
 
 fn compile(torch: &Path, library: &Path) {
-    let source =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/support/fake_cuda/fake_cuda.cpp");
-    let (include, lib) = (torch.join("include"), torch.join("lib"));
-    let done = Command::new("c++")
-        .args([
-            "-O1",
-            "-shared",
-            "-fPIC",
-            "-std=c++17",
-            "-Wl,-soname,libtorch_cuda.so",
-        ])
-        .arg(source)
-        .arg("-o")
-        .arg(library)
-        .arg("-isystem")
-        .arg(&include)
-        .arg("-isystem")
-        .arg(include.join("torch/csrc/api/include"))
-        .arg("-L")
-        .arg(lib)
-        .args(["-ltorch_cpu", "-lc10"])
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/support/fake_cuda/build.sh");
+    let done = Command::new(script)
+        .args([torch, library])
         .output()
         .unwrap();
     assert!(

@@ -14,7 +14,8 @@ use tch::{Kind, Tensor};
 use super::{Loss, LossInput};
 use crate::{
     distance::DistanceExt,
-    download::{integers, rows},
+    download::rows,
+    host_labels::numbered,
     reduce::{Part, Terms},
     tuples::at,
     upload,
@@ -69,13 +70,10 @@ impl Loss for Clustering {
             .distance
             .excess_over(&own, nearest)
             .masked_fill(&itself, 0.0);
-        let (values, classes) = batch.labels.internal_unique(true, true);
-        let classes: Vec<usize> = integers(&classes)
-            .into_iter()
-            .map(|class| class as usize)
-            .collect();
-        let count = values.size()[0] as usize;
-        let mut search = MedoidSearch::new(rows(&distances), &classes, count, self.gamma);
+        let labels = batch.references.host_labels(batch.labels);
+        let (values, classes) = numbered(&labels.batch);
+        let classes: Vec<usize> = classes.into_iter().map(|class| class as usize).collect();
+        let mut search = MedoidSearch::new(rows(&distances), &classes, values.len(), self.gamma);
         let medoids = search.medoids(self.refinements, self.refinement);
         let clusters = search.clusters(&medoids);
         let cost = self.gamma * search.unlikeness(&clusters);

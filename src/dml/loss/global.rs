@@ -7,26 +7,56 @@
 //! Differs: all triplets of a batch, or those that a miner chose, instead of triplets that are given.
 
 use schema::Global;
+use tch::{Kind, Tensor};
 
 use super::{Loss, LossInput};
 use crate::{
     reduce::{Part, Terms},
-    tuples::at,
+    tuples::{MarkedTriplets, at},
 };
 
 impl Loss for Global {
     fn terms(&self, batch: &LossInput) -> Terms {
+        let distances = batch.distances() / 4.0;
+        if let Some(triplets) = batch.marked_triplets_on_gpu() {
+            return terms_of_marked(self, &distances, &triplets);
+        }
         let triplets = batch.triplets();
         if triplets.anchor.numel() == 0 {
             return Terms::default();
         }
-        let distances = batch.distances() / 4.0;
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
         let excess = positive.mean(None) - negative.mean(None) + self.margin;
         let value = positive.var(false) + negative.var(false) + excess.relu() * self.weight;
         Terms::of([Part::of_others(value.unsqueeze(0))])
     }
+}
+
+/// Returns the same term as of a list of these triplets.
+fn terms_of_marked(settings: &Global, distances: &Tensor, triplets: &MarkedTriplets) -> Terms {
+    let negatives = triplets.negatives.to_kind(distances.kind());
+    let counts = negatives.sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
+    let total = counts.sum(None::<Kind>);
+    let positive = at(distances, &triplets.anchor, &triplets.positive);
+    let (near, spread) = moments(&positive, &counts, &total);
+    let all = distances.index(&[Some(&triplets.anchor)]);
+    let (far, other_spread) = moments(&all, &negatives, &total);
+    let excess = near - far + settings.margin;
+    let value = spread + other_spread + excess.relu() * settings.weight;
+    // Without a triplet, there is no term.
+    let value = value.masked_fill(&total.eq(0.0), 0.0);
+    Terms::of([Part::of_others(value.unsqueeze(0))])
+}
+
+/// Returns the mean and the variance of values, each of which counts as often as `counts` of the same shape says; `total`
+/// is the sum of these. Without any, both are 0.
+fn moments(values: &Tensor, counts: &Tensor, total: &Tensor) -> (Tensor, Tensor) {
+    let total = total.clamp_min(1.0);
+    let mean = |values: &Tensor| (values * counts).sum(None::<Kind>) / &total;
+    let center = mean(values);
+    let variance = mean(&(values - &center).square());
+    (center, variance)
 }
 
 #[cfg(test)]

@@ -18,17 +18,19 @@ use tch::{Kind, Tensor};
 use super::{Loss, LossInput};
 use crate::{
     distance::DistanceExt,
-    download::{integers, rows},
+    download::numbers,
+    host_labels::numbered,
     reduce::{Part, Terms},
     spanning_tree::SpanningTree,
     survey::ClassSurvey,
-    tuples::{Triplets, at},
+    tuples::{MarkedTriplets, Triplets, at},
+    upload::{Parcel, integers},
 };
 
 /// The classes of the references, 0 to C - 1, in a tree.
 struct ClassTree {
     /// `[m]`: the class of each reference.
-    of_references: Tensor,
+    of_references: Vec<i64>,
     /// `[C][C]`: heights at which two classes are joined.
     heights: Vec<Vec<f64>>,
     /// `[C]`: mean squared distance within each class.
@@ -37,35 +39,101 @@ struct ClassTree {
     mean_spread: f64,
 }
 
+/// The margins of triplets.
+enum Margins {
+    /// One for all.
+    Same(f64),
+    OfClasses {
+        /// `[C, C]`: the margin for an anchor of one class and a negative of another.
+        table: Tensor,
+        /// `[m]`: the class of each reference.
+        of_references: Tensor,
+    },
+}
+
 impl Loss for HierarchicalTriplet {
     fn terms(&self, batch: &LossInput) -> Terms {
+        if let Some(triplets) = batch.marked_triplets_on_gpu() {
+            return terms_of_marked(self, batch, triplets);
+        }
         let distances = batch.distances();
         let triplets = batch.triplets();
         if triplets.anchor.numel() == 0 {
             return Terms::default();
         }
-        let margin = margins(self, batch, &triplets)
-            .to_kind(distances.kind())
-            .to_device(distances.device());
+        let margins = Margins::new(self, batch).of(&triplets);
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
-        let violation = batch.distance.excess(&positive, &negative) + margin;
+        let violation = batch.distance.excess(&positive, &negative) + margins;
         Terms::of([Part::of_tuples(violation.relu() / 2.0, &triplets.anchor)])
     }
 }
 
-/// Returns the margin of each triplet, `[t]`, or one for all.
-fn margins(settings: &HierarchicalTriplet, batch: &LossInput, triplets: &Triplets) -> Tensor {
-    let references = batch.references;
-    let classes = match (settings.tree, batch.survey) {
-        (TreeOf::Batch, _) => ClassTree::of(&references.embeddings, &references.labels),
-        (TreeOf::Survey, Some(survey)) => ClassTree::surveyed(survey, &references.labels),
-        (TreeOf::Survey, None) => return Tensor::from(settings.first_margin),
-    };
-    let own = classes.of_references.index(&[Some(&triplets.positive)]);
-    let other = classes.of_references.index(&[Some(&triplets.negative)]);
-    let margins = margins_of_classes(settings, &classes).to_device(own.device());
-    at(&margins, &own, &other)
+/// Returns the same terms as of a list of these triplets.
+fn terms_of_marked(
+    settings: &HierarchicalTriplet,
+    batch: &LossInput,
+    triplets: MarkedTriplets,
+) -> Terms {
+    if triplets.anchor.numel() == 0 {
+        return Terms::default();
+    }
+    let distances = batch.distances();
+    let margins = Margins::new(settings, batch).of_marked(&triplets);
+    let positive = at(&distances, &triplets.anchor, &triplets.positive).unsqueeze(1);
+    let all = distances.index(&[Some(&triplets.anchor)]);
+    let violation = batch.distance.excess(&positive, &all) + margins;
+    let values = violation.relu() / 2.0;
+    let part = Part::of_marked_rows(&values, triplets.negatives, &triplets.anchor);
+    Terms::of([part])
+}
+
+impl Margins {
+    fn new(settings: &HierarchicalTriplet, batch: &LossInput) -> Margins {
+        let labels = &batch.references.host_labels(batch.labels).references;
+        let classes = match (settings.tree, batch.survey) {
+            (TreeOf::Batch, _) => ClassTree::of(&batch.references.embeddings, labels),
+            (TreeOf::Survey, Some(survey)) => ClassTree::surveyed(survey, labels),
+            (TreeOf::Survey, None) => return Margins::Same(settings.first_margin),
+        };
+        let table = margins_of_classes(settings, &classes).to_kind(batch.embeddings.kind());
+        let of_references = Tensor::from_slice(&classes.of_references);
+        let parcel = Parcel::packed([table, of_references], batch.embeddings.device());
+        let [table, of_references] = parcel.sent();
+        Margins::OfClasses {
+            table,
+            of_references,
+        }
+    }
+
+    /// Returns the margin of each triplet, `[t]`, or one for all.
+    fn of(&self, triplets: &Triplets) -> Tensor {
+        match self {
+            Margins::Same(margin) => Tensor::from(*margin),
+            Margins::OfClasses {
+                table,
+                of_references,
+            } => {
+                let own = of_references.index(&[Some(&triplets.positive)]);
+                let other = of_references.index(&[Some(&triplets.negative)]);
+                at(table, &own, &other)
+            }
+        }
+    }
+
+    /// Returns the margin of each positive pair and each reference, `[p, m]`, or one for all.
+    fn of_marked(&self, triplets: &MarkedTriplets) -> Tensor {
+        match self {
+            Margins::Same(margin) => Tensor::from(*margin),
+            Margins::OfClasses {
+                table,
+                of_references,
+            } => {
+                let own = of_references.index(&[Some(&triplets.positive)]);
+                table.index_select(0, &own).index_select(1, of_references)
+            }
+        }
+    }
 }
 
 /// Returns the margin for an anchor of one class and a negative of another: `[C, C]`.
@@ -93,10 +161,11 @@ fn level(height: f64, spread: f64, levels: f64) -> f64 {
 
 impl ClassTree {
     /// Mean squared distances follow from sums over classes: no matrix of references is needed.
-    fn of(embeddings: &Tensor, labels: &Tensor) -> ClassTree {
-        let (values, of_references) = labels.internal_unique(true, true);
-        let count = values.size()[0];
-        let members = of_references.one_hot(count).to_kind(Kind::Double);
+    fn of(embeddings: &Tensor, labels: &[i64]) -> ClassTree {
+        let (values, of_references) = numbered(labels);
+        let count = values.len();
+        let classes = integers(&of_references, embeddings.device());
+        let members = classes.one_hot(count as i64).to_kind(Kind::Double);
         let embeddings = embeddings.detach().to_kind(Kind::Double);
         let sizes = members
             .sum_dim_intlist([0i64].as_slice(), false, None::<Kind>)
@@ -114,24 +183,22 @@ impl ClassTree {
         let distances = between.diagonal_scatter(&within, 0, 0, 1);
         let several = sizes.squeeze_dim(1).gt(1.0);
         let spread = (&within * &several).sum(None::<Kind>) / several.sum(Kind::Int64).clamp_min(1);
-        let distances = rows(&distances);
+        // The spread comes last, so that one download brings all.
+        let mut numbers = numbers(&Tensor::cat(&[distances.flatten(0, 1), spread.view(1)], 0));
+        let mean_spread = numbers.pop().unwrap_or_default();
+        let distances: Vec<Vec<f64>> = numbers.chunks(count).map(<[f64]>::to_vec).collect();
         ClassTree {
             of_references,
             heights: joined(&distances),
-            spreads: (0..distances.len())
-                .map(|class| distances[class][class])
-                .collect(),
-            mean_spread: spread.double_value(&[]),
+            spreads: (0..count).map(|class| distances[class][class]).collect(),
+            mean_spread,
         }
     }
 
     /// Returns the classes of these labels, as the survey found them.
-    fn surveyed(survey: &ClassSurvey, labels: &Tensor) -> ClassTree {
-        let (values, of_references) = labels.internal_unique(true, true);
-        let classes: Vec<usize> = integers(&values)
-            .into_iter()
-            .map(|class| class as usize)
-            .collect();
+    fn surveyed(survey: &ClassSurvey, labels: &[i64]) -> ClassTree {
+        let (values, of_references) = numbered(labels);
+        let classes: Vec<usize> = values.into_iter().map(|class| class as usize).collect();
         ClassTree {
             of_references,
             heights: survey.heights(&classes),

@@ -8,56 +8,91 @@
 //! negatives of whatever image of the batch has the same row number.
 
 use schema::Lifted;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::{Loss, LossInput, rows};
 use crate::{
     distance::DistanceExt,
     reduce::{Part, Terms},
-    tuples::at,
+    tuples::{References, Tuples, at},
 };
 
 impl Loss for Lifted {
     fn terms(&self, batch: &LossInput) -> Terms {
         let distances = batch.distances();
-        let pairs = batch.pairs();
-        if pairs.anchor_pos.numel() == 0 || pairs.anchor_neg.numel() == 0 {
-            return Terms::default();
-        }
-        let counts = rows::counts(&distances, &pairs.anchor_neg, &pairs.negative);
+        let chosen = Chosen::of(batch, &distances);
         let exponents = batch
             .distance
             .excess_over(&distances, self.neg_margin)
             .neg()
-            + counts.log();
-        let of_images = rows::log_sum_exp(&exponents, &counts.gt(0.0));
-        let of_references = of_references(&of_images, batch);
+            + chosen.counts.log();
+        let is_negative = chosen.counts.gt(0.0);
+        let of_images = rows::log_sum_exp(&exponents, &is_negative);
+        let of_references = of_references(&of_images, batch.references);
         let of_pairs = [
-            of_images.index(&[Some(&pairs.anchor_pos)]),
-            of_references.index(&[Some(&pairs.positive)]),
+            of_images.index(&[Some(&chosen.anchors)]),
+            of_references.index(&[Some(&chosen.positives)]),
         ];
         let push = rows::or_zero(&Tensor::stack(&of_pairs, 1).logsumexp([1], false));
-        let positive = at(&distances, &pairs.anchor_pos, &pairs.positive);
+        let positive = at(&distances, &chosen.anchors, &chosen.positives);
         let violation = push + batch.distance.excess_over(&positive, self.pos_margin);
-        Terms::of([Part::of_tuples(
-            violation.relu().square() / 2.0,
-            &pairs.anchor_pos,
-        )])
+        // Without a negative pair, no pair counts.
+        let values =
+            (violation.relu().square() / 2.0).masked_fill(&is_negative.any().logical_not(), 0.0);
+        Terms::of([Part::of_tuples(values, &chosen.anchors)])
+    }
+}
+
+/// The chosen pairs.
+struct Chosen {
+    /// `[p]`: the anchor of each positive pair.
+    anchors: Tensor,
+    /// `[p]`: its positive.
+    positives: Tensor,
+    /// `[n, m]`: how often each negative pair was chosen.
+    counts: Tensor,
+}
+
+impl Chosen {
+    fn of(batch: &LossInput, distances: &Tensor) -> Chosen {
+        if let None | Some(Tuples::MarkedPairs(_)) = batch.chosen {
+            let (anchors, positives) = batch.positive_pairs();
+            let counts = batch.masks().1.to_kind(distances.kind());
+            return Chosen {
+                anchors,
+                positives,
+                counts,
+            };
+        }
+        let pairs = batch.pairs();
+        Chosen {
+            counts: rows::counts(distances, &pairs.anchor_neg, &pairs.negative),
+            anchors: pairs.anchor_pos,
+            positives: pairs.positive,
+        }
     }
 }
 
 /// The sum of each reference that is an image of the batch, minus infinity for others: `[m]` from `[n]`.
-fn of_references(of_images: &Tensor, batch: &LossInput) -> Tensor {
-    let own = &batch.references.own;
-    let images = own.ge(0).nonzero().squeeze_dim(1);
-    let none = batch.references.labels.full_like(batch.images());
-    let rows = none.index_put(&[Some(own.index(&[Some(&images)]))], &images, false);
+fn of_references(of_images: &Tensor, references: &References) -> Tensor {
+    if references.is_batch {
+        return of_images.shallow_clone();
+    }
+    let options = (Kind::Int64, of_images.device());
+    let images = of_images.size()[0];
+    // Images without a copy, whose index is -1, write into the row after the last.
+    let copies = references.labels.size()[0];
+    let rows = Tensor::full([copies + 1], images, options).index_put(
+        &[Some(&references.own)],
+        &Tensor::arange(images, options),
+        false,
+    );
     let nothing = Tensor::full(
         [1],
         f64::NEG_INFINITY,
         (of_images.kind(), of_images.device()),
     );
-    Tensor::cat(&[of_images, &nothing], 0).index(&[Some(rows)])
+    Tensor::cat(&[of_images, &nothing], 0).index(&[Some(rows.narrow(0, 0, copies))])
 }
 
 #[cfg(test)]

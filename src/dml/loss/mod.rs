@@ -69,7 +69,8 @@ use crate::{
     reduce::Terms,
     survey::ClassSurvey,
     tuples::{
-        MarkedPairs, MarkedTriplets, Pairs, References, Triplets, Tuples, all_pairs, coordinates,
+        MarkedPairs, MarkedTriplets, Pairs, References, Triplets, Tuples, all_pairs, at,
+        coordinates, occurrences,
     },
 };
 
@@ -218,6 +219,8 @@ impl LossInput<'_> {
     /// Returns the anchors and the positives of the chosen positive pairs.
     pub fn positive_pairs(&self) -> (Tensor, Tensor) {
         match self.chosen {
+            None => self.all_positive_pairs(),
+            Some(Tuples::MarkedPairs(marked)) => coordinates(&marked.positives),
             Some(tuples) => {
                 let Pairs {
                     anchor_pos,
@@ -226,8 +229,16 @@ impl LossInput<'_> {
                 } = tuples.pairs();
                 (anchor_pos, positive)
             }
-            None => coordinates(&self.references.masks(self.labels).0),
         }
+    }
+
+    /// Returns the anchors and the positives of all positive pairs.
+    fn all_positive_pairs(&self) -> (Tensor, Tensor) {
+        let pairs = self.references.positive_pairs(self.labels);
+        (
+            pairs.anchors.shallow_clone(),
+            pairs.positives.shallow_clone(),
+        )
     }
 
     /// Returns the terms of the chosen pairs: `pull` of the distances of positive pairs and `push` of
@@ -282,14 +293,25 @@ impl LossInput<'_> {
             return Some(marked.shallow_clone());
         }
         let (positives, negatives) = self.masks_on_gpu()?;
-        Some(MarkedTriplets::of(&positives, &negatives))
+        let (anchor, positive) = self.all_positive_pairs();
+        let negatives = negatives.index_select(0, &anchor);
+        let negatives = match self.chosen {
+            None => negatives,
+            // The host knows all positive pairs; it would have to wait for a list of those that were chosen.
+            Some(_) => negatives.logical_and(&at(&positives, &anchor, &positive).unsqueeze(1)),
+        };
+        Some(MarkedTriplets {
+            anchor,
+            positive,
+            negatives,
+        })
     }
 
     /// Returns the chosen triplets.
     pub fn triplets(&self) -> Triplets {
         match self.chosen {
-            Some(tuples) => tuples.triplets(),
-            None => all_pairs(self.labels, self.references).triplets(),
+            Some(tuples) => tuples.triplets(self.images()),
+            None => all_pairs(self.labels, self.references).triplets(self.images()),
         }
     }
 
@@ -336,29 +358,50 @@ impl LossInput<'_> {
         let counts = match self.chosen {
             None => return Tensor::ones([self.images()], options),
             Some(Tuples::MarkedPairs(marked)) => marked_in(marked, with_others),
-            Some(tuples) => self.listed_in(tuples, with_others),
+            Some(Tuples::MarkedTriplets(marked)) => self.in_triplets(marked, with_others),
+            Some(Tuples::Pairs(pairs)) => self.listed_in(
+                [&pairs.anchor_pos, &pairs.anchor_neg],
+                [&pairs.positive, &pairs.negative],
+                with_others,
+            ),
+            Some(Tuples::Triplets(triplets)) => self.listed_in(
+                [&triplets.anchor],
+                [&triplets.positive, &triplets.negative],
+                with_others,
+            ),
         };
         let counts = counts.to_kind(options.0);
         &counts / counts.max().clamp_min(1)
     }
 
-    /// Returns how often each image of the batch is an anchor of these, or any image of them: `[n]`.
-    fn listed_in(&self, tuples: &Tuples, with_others: bool) -> Tensor {
-        let [anchors, others] = match tuples {
-            Tuples::Triplets(_) | Tuples::MarkedTriplets(_) => {
-                let triplets = tuples.triplets();
-                let others = vec![triplets.positive, triplets.negative];
-                [vec![triplets.anchor], others]
-            }
-            Tuples::Pairs(_) | Tuples::MarkedPairs(_) => {
-                let pairs = tuples.pairs();
-                let anchors = vec![pairs.anchor_pos, pairs.anchor_neg];
-                [anchors, vec![pairs.positive, pairs.negative]]
-            }
-        };
+    /// Returns how often each image of the batch is listed among these anchors, or among the others, too: `[n]`.
+    fn listed_in<const A: usize>(
+        &self,
+        anchors: [&Tensor; A],
+        others: [&Tensor; 2],
+        with_others: bool,
+    ) -> Tensor {
         let others = others.into_iter().filter(|_| with_others);
         let indices = Tensor::cat(&anchors.into_iter().chain(others).collect::<Vec<_>>(), 0);
-        indices.bincount(None::<Tensor>, self.images())
+        occurrences(&indices, self.images())
+    }
+
+    /// Returns how often each image of the batch is an anchor of these triplets, or any image of them: `[n]`.
+    fn in_triplets(&self, triplets: &MarkedTriplets, with_others: bool) -> Tensor {
+        let MarkedTriplets {
+            anchor,
+            positive,
+            negatives,
+        } = triplets;
+        let count =
+            |dimension: i64| negatives.sum_dim_intlist([dimension].as_slice(), false, Kind::Int64);
+        let of_pairs = count(1);
+        let none = Tensor::zeros([self.images()], (Kind::Int64, negatives.device()));
+        let anchors = none.index_add(0, anchor, &of_pairs);
+        match with_others {
+            true => anchors.index_add(0, positive, &of_pairs) + count(0),
+            false => anchors,
+        }
     }
 
     /// Returns the value of a loss on this batch. If a miner chose nothing, the loss has no terms; what does not depend
@@ -367,8 +410,8 @@ impl LossInput<'_> {
         let mut terms = loss.terms(self);
         // A loss of tuples has no terms without them.
         let of_tuples = loss.facts().references == ReferenceKind::Tuples;
-        if !of_tuples && self.chosen.is_some_and(Tuples::is_empty) {
-            terms.parts.clear();
+        if let Some(chosen) = self.chosen.filter(|_| !of_tuples) {
+            self.drop_unless_chosen(&mut terms, chosen);
         }
         let Some(contributes) = terms.contribute() else {
             return self.nothing(&terms.added);
@@ -380,6 +423,16 @@ impl LossInput<'_> {
         LossValue {
             value: terms.reduce(reduction, self.images()),
             contributes,
+        }
+    }
+
+    /// Drops all terms if a miner chose nothing. A GPU makes them 0 then: to find out, the host would have to wait.
+    fn drop_unless_chosen(&self, terms: &mut Terms, chosen: &Tuples) {
+        let on_gpu = self.embeddings.device() != Device::Cpu;
+        match chosen.mark_any().filter(|_| on_gpu) {
+            Some(any) => terms.keep_if(&any, &LossValue::nothing(self.embeddings).value),
+            None if chosen.is_empty() => terms.parts.clear(),
+            None => {}
         }
     }
 

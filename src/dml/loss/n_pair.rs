@@ -7,20 +7,24 @@
 //! Reference: pytorch-metric-learning (PML) `NPairsLoss`. Differs: positives may come from a memory; with a miner, the
 //! first pair of a class is the first that the miner lists, and not all miners list pairs in the order of PML's.
 
+use std::collections::BTreeMap;
+
 use schema::NPair;
 use tch::{Kind, Tensor};
 
 use super::{Loss, LossInput, rows};
 use crate::{
     distance::DistanceExt,
+    download::integers,
     reduce::{Part, Terms},
+    tuples::{Tuples, at},
+    upload::Parcel,
 };
 
 impl Loss for NPair {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (anchors, positives) = batch.positive_pairs();
-        let first = first_of_each(&batch.labels.index(&[Some(&anchors)]));
-        let [anchors, positives] = [anchors, positives].map(|side| side.index(&[Some(&first)]));
+        let first = first_of_each_class(batch).map(|side| Tensor::from_slice(&side));
+        let [anchors, positives] = Parcel::packed(first, batch.embeddings.device()).sent();
         let references = batch.references.embeddings.index(&[Some(&positives)]);
         let distances = batch
             .distance
@@ -32,13 +36,45 @@ impl Loss for NPair {
     }
 }
 
-/// Returns the index of the first occurrence of each label.
-fn first_of_each(labels: &Tensor) -> Tensor {
-    let order = labels.argsort_stable(true, 0, false);
-    let (_, _, counts) = labels
-        .index(&[Some(&order)])
-        .unique_consecutive(false, true, 0);
-    order.index(&[Some(counts.cumsum(0, Kind::Int64) - counts)])
+/// Returns the anchors and the positives of the first chosen pair of each class, in the order of the classes.
+fn first_of_each_class(batch: &LossInput) -> [Vec<i64>; 2] {
+    let labels = &batch.references.host_labels(batch.labels).batch;
+    let mut first = BTreeMap::new();
+    for pair in chosen_pairs(batch) {
+        first.entry(labels[pair.0 as usize]).or_insert(pair);
+    }
+    let (anchors, positives) = first.into_values().unzip();
+    [anchors, positives]
+}
+
+/// Returns the anchor and the positive of each chosen positive pair, on the host: with a miner, it waits once for a GPU.
+fn chosen_pairs(batch: &LossInput) -> Vec<(i64, i64)> {
+    let all = batch.references.positive_pairs(batch.labels);
+    match batch.chosen {
+        None => all.on_host().collect(),
+        Some(Tuples::MarkedPairs(marked)) => {
+            let marks = integers(&at(&marked.positives, &all.anchors, &all.positives));
+            let pairs = all.on_host().zip(marks);
+            pairs
+                .filter_map(|(pair, mark)| (mark != 0).then_some(pair))
+                .collect()
+        }
+        Some(Tuples::MarkedTriplets(marked)) => {
+            let marks = marked.negatives.any_dim(1, false).to_kind(Kind::Int64);
+            listed(&[&marked.anchor, &marked.positive, &marks])
+        }
+        Some(Tuples::Pairs(pairs)) => listed(&[&pairs.anchor_pos, &pairs.positive]),
+        Some(Tuples::Triplets(triplets)) => listed(&[&triplets.anchor, &triplets.positive]),
+    }
+}
+
+/// Returns the pairs of anchors and positives, `[p]` each, those alone that marks mark if there are some.
+fn listed(columns: &[&Tensor]) -> Vec<(i64, i64)> {
+    let rows = integers(&Tensor::stack(columns, 1).flatten(0, 1));
+    let rows = rows.chunks(columns.len());
+    rows.filter(|row| row.get(2) != Some(&0))
+        .map(|row| (row[0], row[1]))
+        .collect()
 }
 
 #[cfg(test)]

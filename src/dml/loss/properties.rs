@@ -125,13 +125,11 @@ fn the_names_of_classes_do_not_matter() {
 #[test]
 fn a_memory_that_holds_just_the_batch_costs_the_same_in_any_order() {
     let embeddings = normalize(&noise(1, 12, 4));
-    let references = References {
-        embeddings: embeddings.index_select(0, &order()),
-        labels: labels().index_select(0, &order()),
-        own: order().argsort_stable(true, 0, false),
-        dropped: None,
-        is_batch: false,
-    };
+    let references = References::memory(
+        embeddings.index_select(0, &order()),
+        labels().index_select(0, &order()),
+        order().argsort_stable(true, 0, false),
+    );
     let all = every_loss();
     // An N-pair loss takes the first pair of a class; a histogram loss can tell only in a batch which pairs differ in
     // their order alone.
@@ -165,13 +163,11 @@ fn a_memory_that_holds_just_the_batch_costs_the_same_in_any_order() {
 fn values_and_gradients_against_other_references_are_those_of_the_reference() {
     let golden = golden(include_str!("testdata/references.json"));
     let own = Tensor::full([10], -1, (Kind::Int64, Device::Cpu));
-    let references = References {
-        embeddings: normalize(&tensor(&golden["references"])),
-        labels: testing::labels(&golden["reference_labels"]),
+    let references = References::memory(
+        normalize(&tensor(&golden["references"])),
+        testing::labels(&golden["reference_labels"]),
         own,
-        dropped: None,
-        is_batch: false,
-    };
+    );
     for case in golden["cases"].as_array().unwrap() {
         let raw = tensor(&golden["embeddings"]).set_requires_grad(true);
         let (name, miner) = (

@@ -19,8 +19,8 @@ impl Loss for RecallAtK {
         let (positives, negatives) = batch.references.masks(batch.labels);
         let recall = rows::of_ranks(
             &(batch.closeness() / self.rank_temperature),
-            &positives,
-            &negatives,
+            batch.references.positive_pairs(batch.labels),
+            [&positives, &negatives],
             |ranks| {
                 let recalls = self
                     .ks

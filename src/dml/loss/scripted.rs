@@ -168,13 +168,11 @@ mod tests {
 
     fn memory() -> References {
         let own = Tensor::from_slice(&[5i64, -1, -1, -1, 0, -1, -1, -1, -1]);
-        References {
-            embeddings: normalize(&noise(3, 7, 4)),
-            labels: Tensor::from_slice(&[1i64, 0, 2, 2, 4, 0, 1]),
+        References::memory(
+            normalize(&noise(3, 7, 4)),
+            Tensor::from_slice(&[1i64, 0, 2, 2, 4, 0, 1]),
             own,
-            dropped: None,
-            is_batch: false,
-        }
+        )
     }
 
     #[test]

@@ -3,11 +3,7 @@
 use tch::Tensor;
 
 use super::LossInput;
-use crate::{
-    links::Side,
-    reduce::Part,
-    tuples::{at, coordinates},
-};
+use crate::{links::Side, reduce::Part, tuples::at};
 
 /// Pairs, in the form in which their terms are computed the fastest.
 pub(super) enum Selection {
@@ -42,8 +38,8 @@ impl LossInput<'_> {
         }
         let Some(tuples) = self.chosen else {
             // Nearly all pairs are negative, so these stay a matrix.
-            let (positives, negatives) = self.references.masks(self.labels);
-            let (anchors, others) = coordinates(&positives);
+            let (anchors, others) = self.positive_pairs();
+            let (_, negatives) = self.references.masks(self.labels);
             let positives = Selection::Listed { anchors, others };
             return [positives, Selection::Marked(negatives)];
         };

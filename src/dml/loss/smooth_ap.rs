@@ -13,6 +13,7 @@ use tch::{Kind, Tensor};
 
 use super::{Loss, LossInput, rows};
 use crate::{
+    host_labels::PositivePairs,
     reduce::{Part, Terms},
     tuples::References,
 };
@@ -20,15 +21,17 @@ use crate::{
 impl Loss for SmoothAp {
     fn terms(&self, batch: &LossInput) -> Terms {
         let (others, negatives) = batch.references.masks(batch.labels);
-        let positives = if self.itself {
-            others.logical_or(&copies(batch))
+        let with_own;
+        let (pairs, positives) = if self.itself {
+            with_own = PositivePairs::of(batch.references, batch.labels, true);
+            (&with_own, others.logical_or(&copies(batch)))
         } else {
-            others
+            (batch.references.positive_pairs(batch.labels), others)
         };
         let precision = rows::of_ranks(
             &(batch.closeness() / self.temperature),
-            &positives,
-            &negatives,
+            pairs,
+            [&positives, &negatives],
             |ranks| {
                 rows::sum_of_each(
                     &(ranks.among_positives / ranks.among_all),

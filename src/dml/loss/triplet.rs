@@ -21,9 +21,15 @@ use crate::{
 impl Loss for Triplet {
     fn terms(&self, batch: &LossInput) -> Terms {
         let distances = batch.distances();
-        if let Some(triplets) = batch.marked_triplets_on_gpu().filter(|_| !self.swap) {
+        if let Some(triplets) = batch.marked_triplets_on_gpu() {
             let positive = at(&distances, &triplets.anchor, &triplets.positive).unsqueeze(1);
             let all = distances.index(&[Some(&triplets.anchor)]);
+            let all = if self.swap {
+                let from_positives = from_positives(batch, &triplets.positive);
+                the_closer(batch, &all, &from_positives)
+            } else {
+                all
+            };
             let values = hinge(self, &batch.distance.excess(&positive, &all));
             let weights = boosted(self, batch, |distances| {
                 let positive = at(distances, &triplets.anchor, &triplets.positive).unsqueeze(1);
@@ -83,11 +89,27 @@ fn from_the_closer(batch: &LossInput, triplets: &Triplets, from_anchors: &Tensor
     let distances = batch
         .distance
         .matrix(&references.index(&[Some(positives)]), references);
-    let from_positives = at(&distances, &rows, &triplets.negative);
+    the_closer(
+        batch,
+        from_anchors,
+        &at(&distances, &rows, &triplets.negative),
+    )
+}
+
+/// Returns the distances of all references from these positives `[p]`: `[p, m]`.
+fn from_positives(batch: &LossInput, positives: &Tensor) -> Tensor {
+    let references = &batch.references.embeddings;
+    batch
+        .distance
+        .matrix(&references.index(&[Some(positives)]), references)
+}
+
+/// Returns the closer one of each two distances.
+fn the_closer(batch: &LossInput, one: &Tensor, other: &Tensor) -> Tensor {
     if batch.distance.is_inverted() {
-        from_anchors.maximum(&from_positives)
+        one.maximum(other)
     } else {
-        from_anchors.minimum(&from_positives)
+        one.minimum(other)
     }
 }
 

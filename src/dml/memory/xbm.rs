@@ -11,12 +11,14 @@
 //! there as well, which differs for duplicates only. The loss within the batch is always added if the memory holds
 //! nothing, and for losses that have no term against it.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use schema::{MemoryKey, MemoryWrap, SelfExclusion, Xbm};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{
+    download::integers,
+    host_labels::HostLabels,
     state::{State, StateError, copy, overwrite},
     tuples::References,
     upload::{self, Parcel},
@@ -34,6 +36,8 @@ pub struct CrossBatchMemory {
     embeddings: Tensor,
     /// `[size]`.
     labels: Tensor,
+    /// The same on the host.
+    host_labels: Vec<i64>,
     /// The image in each slot; -1 if it is unknown.
     images: Vec<i64>,
     /// The step at which each slot was written.
@@ -53,10 +57,41 @@ pub struct MemoryBatch<'a> {
     pub embeddings: &'a Tensor,
     /// `[n]`, integers.
     pub labels: &'a Tensor,
+    /// The same on the host, if they are known there. Otherwise the host waits for a GPU wherever it needs them.
+    pub host_labels: Option<&'a [i64]>,
     /// The index of each image, if it is known. Only then can a memory distinguish images.
     pub images: Option<&'a [i64]>,
     /// The current step, from 0.
     pub step: u64,
+}
+
+impl MemoryBatch<'_> {
+    /// Returns the labels on the host, which waits for a GPU if it does not know them.
+    fn labels_on_host(&self) -> Cow<'_, [i64]> {
+        match self.host_labels {
+            Some(known) => Cow::Borrowed(known),
+            None => Cow::Owned(integers(self.labels)),
+        }
+    }
+
+    /// Returns the batch as its own reference.
+    pub(crate) fn as_references(&self) -> References {
+        let references = References::batch(self.embeddings, self.labels);
+        match self.host_labels {
+            Some(known) => references.known(HostLabels::of_batch(known)),
+            None => references,
+        }
+    }
+}
+
+/// What a memory holds.
+struct Content {
+    /// `[filled, width]`.
+    embeddings: Tensor,
+    /// `[filled]`.
+    labels: Tensor,
+    /// The same on the host.
+    host_labels: Vec<i64>,
 }
 
 /// Where the images of a batch are in a memory.
@@ -64,6 +99,8 @@ pub struct MemoryBatch<'a> {
 pub struct Slots {
     /// `[n]`: the slot of each image; -1 for those that are not there.
     pub numbers: Tensor,
+    /// The same on the host.
+    host: Vec<i64>,
     /// True if image i is in slot i.
     pub in_order: bool,
 }
@@ -73,6 +110,7 @@ impl Slots {
     fn unknown(batch: &MemoryBatch) -> Slots {
         Slots {
             numbers: batch.labels.full_like(-1),
+            host: vec![-1; batch.labels.numel()],
             in_order: false,
         }
     }
@@ -101,6 +139,7 @@ impl CrossBatchMemory {
             settings,
             embeddings: Tensor::zeros([size, width], (Kind::Float, device)),
             labels: Tensor::zeros([size], (Kind::Int64, device)),
+            host_labels: vec![0; size as usize],
             images: vec![-1; size as usize],
             steps: vec![0; size as usize],
             next: 0,
@@ -123,26 +162,37 @@ impl CrossBatchMemory {
     pub fn recall(&mut self, batch: &MemoryBatch) -> Option<References> {
         if self.settings.include_batch {
             let slots = self.enqueue(batch);
-            let (embeddings, labels) = self.filled();
-            return Some(self.references(batch, embeddings, labels, &slots));
+            return Some(self.references(batch, self.content(), &slots));
         }
         // A batch that enters afterwards must not change what the gradient is computed from.
-        let (embeddings, labels) = self.filled();
-        let (embeddings, labels) = (embeddings.copy(), labels.copy());
+        let content = self.content();
+        let content = Content {
+            embeddings: content.embeddings.copy(),
+            labels: content.labels.copy(),
+            ..content
+        };
         let _ = self.enqueue(batch);
-        if labels.numel() == 0 {
+        if content.host_labels.is_empty() {
             return None;
         }
-        Some(self.references(batch, embeddings, labels, &Slots::unknown(batch)))
+        Some(self.references(batch, content, &Slots::unknown(batch)))
     }
 
-    fn references(
-        &self,
-        batch: &MemoryBatch,
-        embeddings: Tensor,
-        labels: Tensor,
-        slots: &Slots,
-    ) -> References {
+    fn content(&self) -> Content {
+        let (embeddings, labels) = self.filled();
+        Content {
+            embeddings,
+            labels,
+            host_labels: self.host_labels[..self.filled as usize].to_vec(),
+        }
+    }
+
+    fn references(&self, batch: &MemoryBatch, content: Content, slots: &Slots) -> References {
+        let Content {
+            embeddings,
+            labels,
+            host_labels,
+        } = content;
         let unknown = Slots::unknown(batch);
         let slots = match self.settings.self_exclusion {
             SelfExclusion::Index => slots,
@@ -154,13 +204,16 @@ impl CrossBatchMemory {
             })),
             SelfExclusion::Index | SelfExclusion::None => None,
         };
-        References {
-            is_batch: slots.in_order && labels.size() == batch.labels.size(),
-            embeddings,
-            labels,
-            own: slots.numbers.shallow_clone(),
-            dropped,
-        }
+        let known = HostLabels {
+            batch: batch.labels_on_host().into_owned(),
+            references: host_labels,
+            own: slots.host.clone(),
+        };
+        let is_batch = slots.in_order && labels.size() == batch.labels.size();
+        let own = slots.numbers.shallow_clone();
+        let mut references = References::memory(embeddings, labels, own).known(known);
+        (references.is_batch, references.dropped) = (is_batch, dropped);
+        references
     }
 
     /// Adds a batch in place of the oldest. Returns the slot of each image, -1 for those that are not there: of a batch
@@ -174,6 +227,7 @@ impl CrossBatchMemory {
         Slots {
             numbers: self.write(&slots, batch),
             in_order: slots.iter().copied().eq(0..slots.len() as i64),
+            host: slots,
         }
     }
 
@@ -236,9 +290,11 @@ impl CrossBatchMemory {
             .filter(|(slot, _)| *slot >= 0)
             .collect();
         let (slots, rows): (Vec<i64>, Vec<i64>) = rows_of.into_iter().unzip();
-        slots
-            .iter()
-            .for_each(|&slot| self.steps[slot as usize] = batch.step as i64);
+        let labels = batch.labels_on_host();
+        for (&slot, &row) in slots.iter().zip(&rows) {
+            self.steps[slot as usize] = batch.step as i64;
+            self.host_labels[slot as usize] = labels[row as usize];
+        }
         let lists = [&slots, &rows, all].map(Tensor::from_slice);
         let [slots, rows, all] = Parcel::packed(lists, self.labels.device()).sent();
         no_grad(|| {
@@ -340,8 +396,8 @@ impl CrossBatchMemory {
             ],
             state,
         )?;
-        let integers = |tensor: &Tensor| Vec::<i64>::try_from(tensor).expect("a list of integers");
         (self.images, self.steps) = (integers(&images), integers(&steps));
+        self.host_labels = integers(&self.labels);
         (self.next, self.filled) = (position.int64_value(&[0]), position.int64_value(&[1]));
         self.slots = match self.settings.key {
             MemoryKey::Fifo => BTreeMap::new(),
@@ -368,6 +424,7 @@ mod tests {
         let arrivals = MemoryBatch {
             embeddings: &embeddings,
             labels: &labels,
+            host_labels: None,
             images: Some(images),
             step,
         };
@@ -482,6 +539,7 @@ mod tests {
         let arrivals = MemoryBatch {
             embeddings: &embeddings,
             labels: &labels,
+            host_labels: None,
             images: Some(&[8, 8]),
             step: 2,
         };
@@ -527,6 +585,7 @@ mod tests {
             memory.statistics(&MemoryBatch {
                 embeddings: &embeddings,
                 labels: &labels,
+                host_labels: None,
                 images: Some(images),
                 step,
             })

@@ -10,8 +10,9 @@ use tch::Tensor;
 use super::{Candidates, Miner};
 use crate::{
     distance::{Distance, DistanceExt},
+    host_labels::PositivePairs,
     random::Draws,
-    tuples::{MarkedTriplets, References, Tuples, coordinates},
+    tuples::{MarkedTriplets, References, Tuples},
 };
 
 impl Miner for AngularMiner {
@@ -27,21 +28,22 @@ impl Miner for AngularMiner {
                     embeddings: references,
                     ..
                 },
-            positives,
             negatives,
             ..
         } = candidates;
-        let (anchors, partners) = coordinates(positives);
-        let from = embeddings.index_select(0, &anchors);
-        let to = references.index_select(0, &partners);
+        let PositivePairs {
+            anchors, positives, ..
+        } = candidates.positive_pairs();
+        let from = embeddings.index_select(0, anchors);
+        let to = references.index_select(0, positives);
         // One row for each positive pair.
         let width: Tensor = (&from - &to).norm_scalaropt_dim(2.0, [1], true);
         let height = Distance::Euclidean.matrix(&((from + to) / 2.0), references);
         let wide = width.gt_tensor(&(height * (2.0 * self.degrees.to_radians().tan())));
         Tuples::MarkedTriplets(MarkedTriplets {
-            negatives: wide.logical_and(&negatives.index_select(0, &anchors)),
-            anchor: anchors,
-            positive: partners,
+            negatives: wide.logical_and(&negatives.index_select(0, anchors)),
+            anchor: anchors.shallow_clone(),
+            positive: positives.shallow_clone(),
         })
     }
 }
@@ -63,7 +65,7 @@ mod tests {
             let references = References::batch(&embeddings, &labels);
             let triplets = AngularMiner { degrees }
                 .mine(&embeddings, &labels, &references, None, &mut draws)
-                .triplets();
+                .triplets(5);
             [&triplets.anchor, &triplets.positive, &triplets.negative].map(list)
         };
         assert_eq!(chosen(44.9), [[0, 0, 1, 1], [1, 1, 0, 0], [2, 4, 2, 4]]);

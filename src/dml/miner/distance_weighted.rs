@@ -11,15 +11,18 @@
 //! exponential, so that in high dimensions whole rows vanish; here it is that of the row.
 
 use schema::DistanceWeightedMiner;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{Candidates, Miner};
 use crate::{
     distance::Distance,
+    host_labels::PositivePairs,
     random::Draws,
-    tuples::{Triplets, Tuples, coordinates},
+    tuples::{MarkedTriplets, Triplets, Tuples},
     upload::uploaded,
 };
+
+const DOUBLE: (Kind, Device) = (Kind::Double, Device::Cpu);
 
 /// Returns the weight of each negative, `[n, m]` in double precision; the largest of a row is 1.
 /// `dimension` is the dimension of the embeddings.
@@ -50,26 +53,67 @@ impl Miner for DistanceWeightedMiner {
         let Candidates {
             embeddings,
             distances,
-            positives,
             negatives,
             ..
         } = candidates;
         let weights = weights(self, distances, negatives, embeddings.size()[1] as f64);
-        let can_choose = weights.gt(0.0).any_dim(1, true);
-        let (anchor, positive) = coordinates(&positives.logical_and(&can_choose));
-        let numbers: Vec<f64> = (0..anchor.numel()).map(|_| draws.uniform()).collect();
-        let numbers = uploaded(&Tensor::from_slice(&numbers), weights.device()).unsqueeze(1);
-        // The first index at which the cumulative weight exceeds a uniform share of the total.
-        let sums = weights.cumsum(1, Kind::Double).index_select(0, &anchor);
-        let last = sums.size()[1] - 1;
-        let total = sums.narrow(1, last, 1);
-        let negative = (numbers * total).searchsorted(&sums, false, true, "right", None::<&Tensor>);
-        let negative = negative.squeeze_dim(1).clamp_max(last);
+        let can_choose = weights.gt(0.0).any_dim(1, false);
+        let pairs = candidates.positive_pairs();
+        let kept = can_choose.index_select(0, &pairs.anchors);
+        if weights.device() != Device::Cpu {
+            return Tuples::MarkedTriplets(marked(&weights, pairs, &kept, draws));
+        }
+        let kept = kept.nonzero().squeeze_dim(1);
+        let anchor = pairs.anchors.index_select(0, &kept);
+        let numbers = numbers(anchor.numel(), draws);
         Tuples::Triplets(Triplets {
+            negative: drawn(&weights, &anchor, &numbers),
             anchor,
-            positive,
-            negative,
+            positive: pairs.positives.index_select(0, &kept),
         })
+    }
+}
+
+/// Returns this many uniform numbers.
+fn numbers(count: usize, draws: &mut Draws) -> Tensor {
+    let numbers: Vec<f64> = (0..count).map(|_| draws.uniform()).collect();
+    Tensor::from_slice(&numbers)
+}
+
+/// Returns a negative for each of these anchors `[p]`: the first at which the cumulative weight exceeds a share of the
+/// total, given by uniform numbers `[p]`.
+fn drawn(weights: &Tensor, anchors: &Tensor, numbers: &Tensor) -> Tensor {
+    let sums = weights.cumsum(1, Kind::Double).index_select(0, anchors);
+    let last = sums.size()[1] - 1;
+    let shares = numbers.unsqueeze(1) * sums.narrow(1, last, 1);
+    let negative = shares.searchsorted(&sums, false, true, "right", None::<&Tensor>);
+    negative.squeeze_dim(1).clamp_max(last)
+}
+
+/// Returns one triplet for each of the `kept` pairs `[p]`, by the numbers that a list of them would get.
+fn marked(
+    weights: &Tensor,
+    pairs: &PositivePairs,
+    kept: &Tensor,
+    draws: &mut Draws,
+) -> MarkedTriplets {
+    // The first number is for pairs that are not kept.
+    let numbers = Tensor::cat(
+        &[Tensor::zeros([1], DOUBLE), numbers(kept.numel(), draws)],
+        0,
+    );
+    let numbers = uploaded(&numbers, weights.device());
+    let numbers = numbers.index_select(0, &kept.cumsum(0, Kind::Int64));
+    let negative = drawn(weights, &pairs.anchors, &numbers).unsqueeze(1);
+    let mut negatives = Tensor::zeros(
+        [kept.size()[0], weights.size()[1]],
+        (Kind::Bool, weights.device()),
+    );
+    let _ = negatives.scatter_(1, &negative, &kept.unsqueeze(1));
+    MarkedTriplets {
+        anchor: pairs.anchors.shallow_clone(),
+        positive: pairs.positives.shallow_clone(),
+        negatives,
     }
 }
 
@@ -121,7 +165,7 @@ mod tests {
                 None,
                 &mut draws,
             )
-            .triplets()
+            .triplets(labels.size()[0])
     }
 
     #[test]

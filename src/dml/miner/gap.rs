@@ -10,22 +10,25 @@ use tch::Tensor;
 use super::Candidates;
 use crate::{
     distance::DistanceExt,
-    tuples::{MarkedTriplets, Tuples, at, coordinates},
+    host_labels::PositivePairs,
+    tuples::{MarkedTriplets, Tuples, at},
 };
 
 /// Returns the triplets whose gap `keep` marks.
 pub(super) fn triplets(candidates: &Candidates, keep: impl Fn(&Tensor) -> Tensor) -> Tuples {
     let distances = &candidates.distances;
     // One row for each positive pair: no list of all triplets is needed.
-    let (anchors, partners) = coordinates(&candidates.positives);
-    let to_positive = at(distances, &anchors, &partners).unsqueeze(1);
-    let to_all = distances.index_select(0, &anchors);
+    let PositivePairs {
+        anchors, positives, ..
+    } = candidates.positive_pairs();
+    let to_positive = at(distances, anchors, positives).unsqueeze(1);
+    let to_all = distances.index_select(0, anchors);
     let gap = candidates.distance.excess(&to_all, &to_positive);
-    let negatives = candidates.negatives.index_select(0, &anchors);
+    let negatives = candidates.negatives.index_select(0, anchors);
     Tuples::MarkedTriplets(MarkedTriplets {
         negatives: keep(&gap).logical_and(&negatives),
-        anchor: anchors,
-        positive: partners,
+        anchor: anchors.shallow_clone(),
+        positive: positives.shallow_clone(),
     })
 }
 

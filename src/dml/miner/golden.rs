@@ -44,13 +44,11 @@ fn compare(key: &str, golden: &Value) -> usize {
     let embeddings = normalize(&tensor(&golden["embeddings"]));
     let labels_of_batch = labels(&golden["labels"]);
     let batch = References::batch(&embeddings, &labels_of_batch);
-    let others = References {
-        embeddings: normalize(&tensor(&golden["references"])),
-        labels: labels(&golden["reference_labels"]),
-        own: Tensor::full(labels_of_batch.size(), -1, (Kind::Int64, tch::Device::Cpu)),
-        dropped: None,
-        is_batch: false,
-    };
+    let others = References::memory(
+        normalize(&tensor(&golden["references"])),
+        labels(&golden["reference_labels"]),
+        Tensor::full(labels_of_batch.size(), -1, (Kind::Int64, tch::Device::Cpu)),
+    );
     let cases = golden["cases"].as_array().unwrap();
     let cases: Vec<&Value> = cases.iter().filter(|case| case["miner"] == key).collect();
     for case in &cases {
@@ -68,7 +66,7 @@ fn compare(key: &str, golden: &Value) -> usize {
                 .collect();
             let is_ordered = !UNORDERED.contains(&key);
             assert_eq!(
-                in_order(lists(&found), is_ordered),
+                in_order(lists(&found, labels_of_batch.size()[0]), is_ordered),
                 in_order(expected, is_ordered),
                 "{key} {} {name}",
                 case["settings"]
@@ -78,11 +76,11 @@ fn compare(key: &str, golden: &Value) -> usize {
     cases.len()
 }
 
-/// Returns three lists for triplets, four for pairs.
-fn lists(tuples: &Tuples) -> Vec<Vec<i64>> {
+/// Returns three lists for triplets, four for pairs, of a batch of `images` images.
+fn lists(tuples: &Tuples, images: i64) -> Vec<Vec<i64>> {
     let lists = match tuples {
         Tuples::Triplets(_) | Tuples::MarkedTriplets(_) => {
-            let all = tuples.triplets();
+            let all = tuples.triplets(images);
             vec![all.anchor, all.positive, all.negative]
         }
         Tuples::Pairs(_) | Tuples::MarkedPairs(_) => {

@@ -26,6 +26,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::{
     distance::{Distance, DistanceExt},
+    host_labels::PositivePairs,
     random::Draws,
     script::{ScriptError, Scripts},
     tuples::{References, Tuples},
@@ -110,6 +111,13 @@ pub struct Candidates<'a> {
     pub negatives: Tensor,
 }
 
+impl Candidates<'_> {
+    /// Returns the positive pairs as lists.
+    pub fn positive_pairs(&self) -> &PositivePairs {
+        self.references.positive_pairs(self.labels)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use schema::MultiSimilarityMiner;
@@ -134,19 +142,21 @@ mod tests {
         negatives: &[f64],
     ) -> (Vec<i64>, Vec<i64>) {
         let to_anchor = Tensor::from_slice(&[&[0.0], positives, negatives].concat()).unsqueeze(0);
-        let place =
-            Tensor::arange(to_anchor.size()[1], (Kind::Int64, tch::Device::Cpu)).unsqueeze(0);
-        let is_negative = place.gt(positives.len() as i64);
-        let is_positive = place.gt(0).logical_and(&is_negative.logical_not());
-        let nothing = Tensor::zeros([0, 1], (Kind::Double, tch::Device::Cpu));
+        let embeddings = to_anchor.tr();
+        let labels = [vec![0i64; 1 + positives.len()], vec![1; negatives.len()]].concat();
+        let labels = Tensor::from_slice(&labels);
+        let own = Tensor::from_slice(&[0i64]);
+        let references = References::memory(embeddings.shallow_clone(), labels, own);
+        let labels = Tensor::from_slice(&[0i64]);
+        let (positives, negatives) = references.masks(&labels);
         let candidates = Candidates {
-            embeddings: &nothing,
-            labels: &nothing,
-            references: &References::batch(&nothing, &nothing),
+            embeddings: &embeddings.narrow(0, 0, 1),
+            labels: &labels,
+            references: &references,
             distance: miner.distance(),
             distances: to_anchor,
-            positives: is_positive,
-            negatives: is_negative,
+            positives,
+            negatives,
         };
         let Pairs {
             positive, negative, ..
@@ -204,16 +214,14 @@ mod tests {
         let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1, 2, 0, 1, 3]);
         let older = normalize(&crate::testing::noise(3, 5, 4));
         // The copies are at indices 5 and up, from the last to the first.
-        let references = References {
-            embeddings: Tensor::cat(&[&older, &embeddings.flip([0])], 0),
-            labels: Tensor::cat(
+        let references = References::memory(
+            Tensor::cat(&[&older, &embeddings.flip([0])], 0),
+            Tensor::cat(
                 &[&Tensor::from_slice(&[0i64, 1, 2, 4, 4]), &labels.flip([0])],
                 0,
             ),
-            own: Tensor::arange(9, (Kind::Int64, tch::Device::Cpu)) * -1 + 13,
-            dropped: None,
-            is_batch: false,
-        };
+            Tensor::arange(9, (Kind::Int64, tch::Device::Cpu)) * -1 + 13,
+        );
         for (name, miner) in all_miners() {
             let Pairs {
                 anchor_pos,

@@ -153,7 +153,7 @@ mod tests {
         let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
         miner
             .mine(&embeddings, &labels, &references, None, &mut draws)
-            .triplets()
+            .triplets(labels.size()[0])
     }
 
     fn miner(name: &str) -> ScriptedMiner {

@@ -88,13 +88,11 @@ impl Probe {
     fn memory(&self, embeddings: &Tensor) -> References {
         let last = self.labels.len() as i64 - 1;
         let own: Vec<i64> = (0..=last).map(|image| last - image).collect();
-        References {
-            embeddings: embeddings.flip([0]),
-            labels: self.labels().flip([0]),
-            own: Tensor::from_slice(&own),
-            dropped: None,
-            is_batch: false,
-        }
+        References::memory(
+            embeddings.flip([0]),
+            self.labels().flip([0]),
+            Tensor::from_slice(&own),
+        )
     }
 
     fn labels(&self) -> Tensor {

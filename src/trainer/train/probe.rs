@@ -1,6 +1,6 @@
 //! Finds the part of a training step that computes different bits the second time.
 
-use dml::{gradient_cache::Embedded, memory::MemoryBatch};
+use dml::gradient_cache::Embedded;
 use schema::{Event, ProbeWork, Probed};
 use tch::Tensor;
 
@@ -52,22 +52,17 @@ impl TrainState {
             "initial weights".to_owned(),
             self.network.flat_parameters().copy(),
         )];
-        let (images, labels, numbers) = context.batch(0, &context.sampler)?;
+        let batch = context.batch(0, &context.sampler)?;
         let embedded = Embedded::new(
             &self.network,
-            &images,
+            &batch.images,
             context.training.chunk.map(i64::from),
         );
         trace.extend([
-            ("batch".to_owned(), images),
+            ("batch".to_owned(), batch.images.shallow_clone()),
             ("embeddings".to_owned(), embedded.embeddings().detach()),
         ]);
-        let arrivals = MemoryBatch {
-            embeddings: embedded.embeddings(),
-            labels: &labels,
-            images: Some(&numbers),
-            step: 0,
-        };
+        let arrivals = batch.embedded(embedded.embeddings(), 0);
         let loss = self.objective.step_of(&arrivals).value;
         trace.push(("loss".to_owned(), loss.detach()));
         let (of_network, of_losses) = embedded.gradients(&self.network, &self.objective, &loss);

@@ -18,10 +18,12 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/Allocator.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -115,7 +117,11 @@ void release_device(void* data) {
   if (data) bytes_in_use -= release(data);
 }
 
-struct DeviceAllocator final : Allocator {
+// What other processes have taken of a GPU without FAKE_CUDA_MEMORY.
+constexpr int64_t TOTAL = 80'000'000'000;
+std::atomic<int64_t> taken_by_others{0};
+
+struct OfDevice final : DeviceAllocator {
   DataPtr allocate(size_t bytes) override {
     if (bytes == 0) return {nullptr, nullptr, &release_device, DEVICE};
     take(bytes);
@@ -124,6 +130,17 @@ struct DeviceAllocator final : Allocator {
   }
   DeleterFnPtr raw_deleter() const override { return &release_device; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }
+  bool initialized() override { return true; }
+  void emptyCache(MempoolId_t) override {}
+  void recordStream(const DataPtr&, Stream) override {}
+  CachingDeviceAllocator::DeviceStats getDeviceStats(DeviceIndex) override { return {}; }
+  void resetAccumulatedStats(DeviceIndex) override {}
+  void resetPeakStats(DeviceIndex) override {}
+  std::pair<size_t, size_t> getMemoryInfo(DeviceIndex) override {
+    const char* limit = getenv("FAKE_CUDA_MEMORY");
+    const int64_t total = limit ? atoll(limit) : TOTAL;
+    return {std::max<int64_t>(0, total - bytes_in_use - taken_by_others), total};
+  }
 } device_allocator;
 REGISTER_ALLOCATOR(DeviceType::CUDA, &device_allocator);
 
@@ -379,6 +396,11 @@ void fake_cuda_reset() {
   std::lock_guard<std::mutex> guard(counting);
   for (Counters* counters : {&operations, &views, &waits}) counters->clear();
 }
+
+// Makes a GPU say that other processes have taken nearly all of its memory.
+void fake_cuda_fill() { taken_by_others = TOTAL - 100'000; }
+
+void fake_cuda_empty() { taken_by_others = 0; }
 
 int64_t fake_cuda_operations() { return total(operations); }
 

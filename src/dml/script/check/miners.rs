@@ -98,10 +98,11 @@ fn checks(miner: &ScriptedMiner) -> Vec<ScriptCheck> {
 struct Choice(BTreeSet<Vec<i64>>);
 
 impl Choice {
-    fn of(tuples: &Tuples) -> Choice {
+    /// Of a batch of `images` images.
+    fn of(tuples: &Tuples, images: i64) -> Choice {
         let columns = match tuples {
             Tuples::Triplets(_) | Tuples::MarkedTriplets(_) => {
-                let triplets = tuples.triplets();
+                let triplets = tuples.triplets(images);
                 let columns = [triplets.anchor, triplets.positive, triplets.negative];
                 return Choice(rows(&columns));
             }
@@ -151,7 +152,8 @@ fn chosen_with(
         positives,
         negatives,
     };
-    Ok(Choice::of(&miner.chosen(&candidates).map_err(clause)?))
+    let chosen = miner.chosen(&candidates).map_err(clause)?;
+    Ok(Choice::of(&chosen, labels.size()[0]))
 }
 
 fn small(miner: &ScriptedMiner) -> Result<(), String> {
@@ -168,7 +170,7 @@ fn equals(own: &ScriptedMiner) -> Vec<String> {
             let (embeddings, labels) = (probe.embeddings(), probe.labels());
             let references = probe.references(&embeddings);
             let other = built_in.mine(&embeddings, &labels, &references, None, &mut draws());
-            chosen(own, probe).is_ok_and(|own| own == Choice::of(&other))
+            chosen(own, probe).is_ok_and(|own| own == Choice::of(&other, labels.size()[0]))
         })
     };
     let miners = schema::Miner::every().into_iter();
