@@ -1,12 +1,46 @@
-//! Several heads on one trunk.
+//! The head of a network, between features and embedding, and several heads on one trunk.
 //!
-//! Each head gives one block of the embedding, at length one, and a loss sees one block. For retrieval the blocks are
-//! joined, each times a factor, so that a joined embedding has length one too.
+//! Each of several heads gives one block of the embedding, at length one, and a loss sees one block. For retrieval the
+//! blocks are joined, each times a factor, so that a joined embedding has length one too.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Head, Model};
+/// Layers between features and embedding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Head {
+    /// A linear layer.
+    Linear(LinearHead),
+    /// Hidden layers with ReLU, then a linear layer.
+    Mlp(Mlp),
+}
+
+/// A linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinearHead {
+    /// Initialization of the weights.
+    pub initial: LinearInit,
+}
+
+/// Initialization of the weights of a linear layer (He et al., ICCV 2015). Biases are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinearInit {
+    /// Normal with variance 2 / inputs, as in `bnu-wangxun/Deep_Metric`.
+    KaimingFanIn,
+    /// Normal with variance 2 / outputs, as in the code of multi-similarity, XBM and Proxy Anchor.
+    KaimingFanOut,
+}
+
+/// Hidden layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mlp {
+    /// Their widths.
+    pub hidden: Vec<u32>,
+}
 
 /// A head of a network with several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,27 +85,17 @@ impl Join {
     pub(crate) fn is_equal(&self) -> bool {
         *self == Join::Equal
     }
-}
 
-impl Model {
     /// Returns the factor of each head's block. The sum of their squares is 1.
-    pub fn factors(&self) -> Vec<f64> {
-        let of_widths = || {
-            self.heads
-                .iter()
-                .map(|head| f64::from(head.width))
-                .collect()
-        };
-        let factors: Vec<f64> = match &self.join {
-            Join::Equal => vec![1.0; self.heads.len()],
-            Join::Width => of_widths(),
+    pub(crate) fn factors_of(&self, heads: &[EmbeddingHead]) -> Vec<f64> {
+        let widths = heads.iter().map(|head| f64::from(head.width));
+        let factors: Vec<f64> = match self {
+            Join::Equal => vec![1.0; heads.len()],
+            Join::Width => widths.collect(),
             Join::Factors(factors) => factors.clone(),
         };
-        let length = factors
-            .iter()
-            .map(|factor| factor * factor)
-            .sum::<f64>()
-            .sqrt();
+        let squares = factors.iter().map(|factor| factor * factor);
+        let length = squares.sum::<f64>().sqrt();
         factors.iter().map(|factor| factor / length).collect()
     }
 }
@@ -79,22 +103,21 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Backbone;
 
     #[test]
     fn the_factors_of_a_joined_embedding_make_it_one_long() {
-        let mut model = Model::new(Backbone::Conv4, Some(512));
-        model.heads = [96, 160, 256].map(EmbeddingHead::of_width).to_vec();
-        let shares = |model: &Model| -> Vec<f64> {
-            let squares = model.factors().into_iter().map(|factor| factor * factor);
-            squares
-                .map(|share| (share * 1000.0).round() / 1000.0)
+        let heads = [96, 160, 256].map(EmbeddingHead::of_width);
+        let shares = |join: Join| -> Vec<f64> {
+            let factors = join.factors_of(&heads).into_iter();
+            factors
+                .map(|factor| (factor * factor * 1000.0).round() / 1000.0)
                 .collect()
         };
-        assert_eq!(shares(&model), [0.333, 0.333, 0.333]);
-        model.join = Join::Width;
-        assert_eq!(shares(&model), [0.092, 0.255, 0.653]);
-        model.join = Join::Factors(vec![3.0, 0.0, 4.0]);
-        assert_eq!(shares(&model), [0.36, 0.0, 0.64]);
+        assert_eq!(shares(Join::Equal), [0.333, 0.333, 0.333]);
+        assert_eq!(shares(Join::Width), [0.092, 0.255, 0.653]);
+        assert_eq!(
+            shares(Join::Factors(vec![3.0, 0.0, 4.0])),
+            [0.36, 0.0, 0.64]
+        );
     }
 }

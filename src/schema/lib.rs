@@ -80,7 +80,7 @@ pub use event::{Event, Failure};
 pub use fingerprint::HashedFile;
 pub use footprint::Footprint;
 pub use half::Half;
-pub use heads::{EmbeddingHead, Join};
+pub use heads::{EmbeddingHead, Head, Join, LinearHead, LinearInit, Mlp};
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, KindId, Numerics, ParseIdError, RunId, SCHEMA,
     StudyId, canonical_json,
@@ -91,7 +91,7 @@ pub use images::{
 };
 pub use listing::{ListedImage, ListedRow, ListingFault, listed_rows, listing_text};
 pub use metric::{Metric, ParseMetricError, Scores};
-pub use model::{BatchNorm, Gem, Head, LinearHead, LinearInit, Mlp, Model, Pooling, Precision};
+pub use model::{BatchNorm, Gem, Model, Pooling, Precision};
 pub use parts::*;
 pub use provenance::{Computation, GpuModel, Host};
 pub use recipe::{Cut, Fold, LabelMap, Labels, Recipe, Training, TrainingImages};

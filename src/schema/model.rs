@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, EmbeddingHead, Join, is_false, is_true};
+use crate::{Backbone, EmbeddingHead, Head, Join, is_false, is_true};
 
 /// A backbone, a pooling of its last map and, unless `embedding` is absent, a head on its features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +75,11 @@ impl Model {
             tf32: true,
         }
     }
+
+    /// Returns the factor of each head's block of the embedding. The sum of their squares is 1.
+    pub fn factors(&self) -> Vec<f64> {
+        self.join.factors_of(&self.heads)
+    }
 }
 
 /// Compute dtype of a backbone. Its parameters, the state of optimizers, and everything after the backbone (embeddings
@@ -123,42 +128,6 @@ pub struct Gem {
 
 fn three() -> f64 {
     3.0
-}
-
-/// Layers between features and embedding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Head {
-    /// A linear layer.
-    Linear(LinearHead),
-    /// Hidden layers with ReLU, then a linear layer.
-    Mlp(Mlp),
-}
-
-/// A linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LinearHead {
-    /// Initialization of the weights.
-    pub initial: LinearInit,
-}
-
-/// Initialization of the weights of a linear layer (He et al., ICCV 2015). Biases are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LinearInit {
-    /// Normal with variance 2 / inputs, as in `bnu-wangxun/Deep_Metric`.
-    KaimingFanIn,
-    /// Normal with variance 2 / outputs, as in the code of multi-similarity, XBM and Proxy Anchor.
-    KaimingFanOut,
-}
-
-/// Hidden layers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Mlp {
-    /// Their widths.
-    pub hidden: Vec<u32>,
 }
 
 /// The parts of batch norms that stay constant.

@@ -99,7 +99,7 @@ mod tests {
                 let images = images(count, side);
                 let found = no_grad(|| module.forward_ts(&[&images])).unwrap();
                 let expected = no_grad(|| network.forward(&images, false));
-                assert_close(&found, &expected, 1e-6, "embeddings");
+                assert_close(&found, &expected, 5e-6, "embeddings");
             }
         }
     }

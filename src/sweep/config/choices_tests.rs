@@ -138,7 +138,9 @@ fn example(node: Node<'_>, index: usize) -> Value {
     }
     let schema = node.resolved();
     let length = schema["minItems"].as_u64().unwrap_or(1);
-    match schema["type"].as_str() {
+    // What may be absent has two types, and `null` is the second.
+    let kind = schema["type"].as_str().or(schema["type"][0].as_str());
+    match kind {
         Some("integer") => Value::Integer(8),
         Some("number") => Value::Float(1.0),
         Some("boolean") => Value::Boolean(true),

@@ -115,7 +115,7 @@ fn a_mistake_is_shown_with_its_line_a_caret_and_a_way_out() {
         .unwrap_err()
         .render(false);
     let expected = "\
-error: unknown key `embeding`, expected one of `backbone`, `batch_norm`, `embedding`, `freeze`, `head`, `layer_norm`, `normalize`, `pooling`, `precision`, `tf32`
+error: unknown key `embeding`, expected one of `backbone`, `batch_norm`, `embedding`, `freeze`, `head`, `heads`, `join`, `layer_norm`, `normalize`, `pooling`, `precision`, `tf32`
  --> test.toml:9:1
   |
 9 | embeding = 64

@@ -258,9 +258,12 @@ impl Places {
         self.places[at.0].others
     }
 
-    /// Never uses a slot again.
+    /// Never uses a slot again, nor its place if it was the last one there.
     pub(super) fn lose(&mut self, slot: SlotId) {
         self.slots[slot.0].lost = true;
+        let at = self.place_of(slot);
+        let mut of_place = self.slots.iter().filter(|slot| slot.place == at);
+        self.places[at.0].left_out |= of_place.all(|slot| slot.lost);
     }
 
     /// Notes that an attempt finished at a place.
