@@ -35,7 +35,6 @@ mod download;
 pub mod eval;
 pub mod foreign;
 pub mod gradient_cache;
-pub mod host_labels;
 pub mod libtorch;
 pub mod links;
 pub mod loss;

@@ -10,11 +10,13 @@
 //! anchor, in the same order, but without its mask of n x m x m elements, which no memory of
 //! thousands allows.
 
+pub mod host_labels;
+
 use std::{cell::OnceCell, rc::Rc};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::host_labels::{HostLabels, PositivePairs};
+use self::host_labels::{HostLabels, PositivePairs};
 
 /// The images that a batch is compared with.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use super::{Loss, LossInput};
 use crate::{
     distance::DistanceExt,
     download::rows,
-    host_labels::numbered,
     reduce::{Part, Terms},
     tuples::at,
+    tuples::host_labels::numbered,
     upload,
 };
 

@@ -19,10 +19,10 @@ use super::{Loss, LossInput};
 use crate::{
     distance::DistanceExt,
     download::numbers,
-    host_labels::numbered,
     reduce::{Part, Terms},
     spanning_tree::SpanningTree,
     survey::ClassSurvey,
+    tuples::host_labels::numbered,
     tuples::{MarkedTriplets, Triplets, at},
     upload::{Parcel, integers},
 };

@@ -5,7 +5,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    host_labels::PositivePairs,
+    tuples::host_labels::PositivePairs,
     tuples::{at, coordinates},
 };
 

@@ -13,9 +13,9 @@ use tch::{Kind, Tensor};
 
 use super::{Loss, LossInput, rows};
 use crate::{
-    host_labels::PositivePairs,
     reduce::{Part, Terms},
     tuples::References,
+    tuples::host_labels::PositivePairs,
 };
 
 impl Loss for SmoothAp {

@@ -18,9 +18,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{
     download::integers,
-    host_labels::HostLabels,
     state::{State, StateError, copy, overwrite},
     tuples::References,
+    tuples::host_labels::HostLabels,
     upload::{self, Parcel},
 };
 

@@ -10,8 +10,8 @@ use tch::Tensor;
 use super::{Candidates, Miner};
 use crate::{
     distance::{Distance, DistanceExt},
-    host_labels::PositivePairs,
     random::Draws,
+    tuples::host_labels::PositivePairs,
     tuples::{MarkedTriplets, References, Tuples},
 };
 

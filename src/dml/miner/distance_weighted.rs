@@ -16,8 +16,8 @@ use tch::{Device, Kind, Tensor};
 use super::{Candidates, Miner};
 use crate::{
     distance::Distance,
-    host_labels::PositivePairs,
     random::Draws,
+    tuples::host_labels::PositivePairs,
     tuples::{MarkedTriplets, Triplets, Tuples},
     upload::uploaded,
 };

@@ -10,7 +10,7 @@ use tch::Tensor;
 use super::Candidates;
 use crate::{
     distance::DistanceExt,
-    host_labels::PositivePairs,
+    tuples::host_labels::PositivePairs,
     tuples::{MarkedTriplets, Tuples, at},
 };
 

@@ -26,9 +26,9 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::{
     distance::{Distance, DistanceExt},
-    host_labels::PositivePairs,
     random::Draws,
     script::{ScriptError, Scripts},
+    tuples::host_labels::PositivePairs,
     tuples::{References, Tuples},
 };
 

@@ -20,8 +20,21 @@ use std::{
 use tch::{Kind, Tensor};
 use zip::ZipArchive;
 
-use self::recognized::Format;
 pub use self::sharded::index_of;
+
+/// A format that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Safetensors,
+    /// A zip archive without a program: PyTorch since 1.6.
+    Zip,
+    /// A zip archive with a program: TorchScript.
+    TorchScript,
+    /// A sequence of pickles: PyTorch before 1.6.
+    Pickle,
+    /// The index of several files.
+    Index,
+}
 
 /// An open file of named tensors.
 pub struct TensorFile {

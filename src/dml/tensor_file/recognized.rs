@@ -2,22 +2,8 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use super::{TensorFileError, pytorch, sharded};
+use super::{Format, TensorFileError, pytorch, sharded};
 use crate::foreign::{Foreign, HEAD};
-
-/// A format that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Safetensors,
-    /// A zip archive without a program: PyTorch since 1.6.
-    Zip,
-    /// A zip archive with a program: TorchScript.
-    TorchScript,
-    /// A sequence of pickles: PyTorch before 1.6.
-    Pickle,
-    /// The index of several files.
-    Index,
-}
 
 const TEXT: &str =
     "it is a text in the place of the file, perhaps an error message; download the file itself";

@@ -26,6 +26,7 @@ mod json_schema;
 mod key;
 mod layers;
 mod meant;
+mod method;
 mod origins;
 mod overrides;
 pub mod presets;

@@ -2,14 +2,11 @@
 
 use tch::{Kind, Tensor};
 
-use super::positions::Turned;
+use super::{HEAD_WIDTH, positions::Turned};
 use crate::{
     model::layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
     parameters::Init,
 };
-
-/// The width of a head.
-pub(super) const HEAD_WIDTH: i64 = 64;
 
 /// What a layer scale begins with.
 const SCALE: f32 = 1e-5;

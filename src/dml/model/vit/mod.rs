@@ -42,6 +42,9 @@ use super::{
 };
 use crate::parameters::Init;
 
+/// The width of an attention head.
+const HEAD_WIDTH: i64 = 64;
+
 /// The name of the position embeddings.
 const POSITIONS: &str = "pos_embed";
 

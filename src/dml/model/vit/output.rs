@@ -4,8 +4,8 @@ use schema::VitFeatures;
 use tch::{Kind, Tensor};
 
 use super::{
-    Features, VitShape,
-    block::{HEAD_WIDTH, Layers, attended, linear, mean},
+    Features, HEAD_WIDTH, VitShape,
+    block::{Layers, attended, linear, mean},
 };
 use crate::{
     model::layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},

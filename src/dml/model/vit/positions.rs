@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use tch::{Device, Kind, Tensor};
 
-use super::block::HEAD_WIDTH;
+use super::HEAD_WIDTH;
 
 /// Returns the side of a square of this many patches.
 fn side_of(count: i64) -> Option<i64> {

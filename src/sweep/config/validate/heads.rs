@@ -1,12 +1,12 @@
 //! Heads that make up no embedding, and links that heads cannot have.
 
-use schema::{BeyondMargin, Boost, Cascade, Divide, Join, Loss, Model, ReferenceKind, Sampler};
+use schema::{
+    BeyondMargin, Boost, Cascade, Divide, Head, Join, Loss, Model, ReferenceKind, Sampler,
+};
 
 use super::{
     super::file::{MethodTable, SweepFile},
-    Checked, Fault, fault, in_range, losses,
-    model::layers,
-    positive, require,
+    Checked, Fault, fault, in_range, losses, positive, require,
 };
 
 /// Checks the heads of a method: those of its own, or of the model that all share.
@@ -287,4 +287,20 @@ fn cascaded(
         &key("links.cascade"),
         "a cascade chooses the pairs: remove `miner`",
     )
+}
+
+/// Checks the layers of a head at a key.
+pub(super) fn layers(head: &Head, key: &str) -> Checked {
+    match head {
+        Head::Mlp(mlp) => {
+            let widths = !mlp.hidden.is_empty()
+                && mlp.hidden.iter().all(|width| (1..=65_536).contains(width));
+            require(
+                widths,
+                &format!("{key}.mlp.hidden"),
+                "expected at least one width, each from 1 to 65536",
+            )
+        }
+        Head::Linear(_) => Ok(()),
+    }
 }

@@ -1,6 +1,6 @@
 //! Networks that cannot be built.
 
-use schema::{Backbone, BatchNorm, Gem, Head, Model, Pooling, Precision};
+use schema::{Backbone, BatchNorm, Gem, Model, Pooling, Precision};
 
 use super::{super::file::SweepFile, Checked, Fault, fault, heads, images, positive, require};
 
@@ -24,7 +24,7 @@ pub(super) fn model(file: &SweepFile) -> Checked {
             "model.head",
             "a head needs `model.embedding`, the width of what it gives",
         )?;
-        layers(head, "model.head")?;
+        heads::layers(head, "model.head")?;
     }
     heads::of_model(model, &|name| format!("model.{name}"))?;
     torchscript(model)?;
@@ -107,21 +107,5 @@ fn pooling(model: &Model) -> Checked {
     match pooling {
         Pooling::Gem(Gem { p, .. }) => positive(p, "model.pooling.gem.p"),
         Pooling::Avg | Pooling::Max | Pooling::AvgMax => Ok(()),
-    }
-}
-
-/// Checks the layers of a head at a key.
-pub(super) fn layers(head: &Head, key: &str) -> Checked {
-    match head {
-        Head::Mlp(mlp) => {
-            let widths = !mlp.hidden.is_empty()
-                && mlp.hidden.iter().all(|width| (1..=65_536).contains(width));
-            require(
-                widths,
-                &format!("{key}.mlp.hidden"),
-                "expected at least one width, each from 1 to 65536",
-            )
-        }
-        Head::Linear(_) => Ok(()),
     }
 }

@@ -7,11 +7,8 @@ use std::collections::HashMap;
 
 use tch::{Device, Tensor};
 
-use crate::{
-    download::integers,
-    tuples::{References, at},
-    upload::Parcel,
-};
+use super::{References, at};
+use crate::{download::integers, upload::Parcel};
 
 /// The labels of a batch and of its references.
 #[derive(Clone, Debug)]
