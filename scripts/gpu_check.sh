@@ -78,7 +78,7 @@ names() { awk 'NF { print $1 }' <<<"$checks"; }
 chosen=("$@")
 [ $# -gt 0 ] || mapfile -t chosen < <(names)
 for name in "${chosen[@]}"; do
-    names | grep -qx -- "$name" || { printf 'gpu_check: there is no check %s; there are:%s\n' "$name" "$checks" >&2; exit 2; }
+    names | grep -x -- "$name" > /dev/null || { printf 'gpu_check: there is no check %s; there are:%s\n' "$name" "$checks" >&2; exit 2; }
 done
 
 if [ "$machine" = cuda ] && ! nvidia-smi -L >/dev/null 2>&1; then
@@ -334,7 +334,7 @@ resumed() {
     while [ -z "$victim" ] && kill -0 "$running" 2>/dev/null; do
         step=$(sed -n 's/.*"checkpoint":{"step":\([0-9]*\)}.*/\1/p' "$work/killed_$name"/runs/*/train/0001/events.jsonl \
             2>/dev/null | tail -n 1 || true)
-        if [ "${step:-0}" -ge "$at" ]; then victim=$(trainers | head -n 1); fi
+        if [ "${step:-0}" -ge "$at" ]; then victim=$(trainers | sed -n 1p); fi
         sleep 0.05
     done
     [ -n "$victim" ] && kill -9 "$victim" || { end || true; fail "$what" "it ended before it could be killed"; return; }
