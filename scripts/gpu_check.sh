@@ -145,6 +145,15 @@ trainers() {
     done
 }
 
+# trainings NAME: how many trainings go on. A trainer that waits for its next attempt is none.
+trainings() {
+    local attempt count=0
+    for attempt in "$work/$1"/runs/*/train/*/; do
+        if [ -e "$attempt/events.jsonl" ] && [ ! -e "$attempt/exit.json" ]; then count=$((count + 1)); fi
+    done
+    echo "$count"
+}
+
 # file NAME SEEDS STEPS: a small network with a memory.
 file() {
     cat >"$work/$1.toml" <<END
@@ -312,7 +321,7 @@ check_sharing() {
     file sharing 4 "$short"
     begin sharing "$work/sharing.toml" --set resources.runs_per_gpu=3 --set resources.slots=3
     while kill -0 "$running" 2>/dev/null; do
-        now=$(trainers | wc -l)
+        now=$(trainings sharing)
         if [ "$now" -gt "$most" ]; then most=$now; fi
         sleep 0.1
     done
@@ -323,21 +332,21 @@ check_sharing() {
     fi
 }
 
-# resumed NAME WHAT STEPS: a trainer is killed at some step after its first checkpoint; the sweep starts it again by
-# itself, and the model must have the bits of an undisturbed one.
+# resumed NAME WHAT STEPS: all trainers, of which one trains, are killed at some step after its first checkpoint; the
+# sweep starts it again by itself, and the model must have the bits of an undisturbed one.
 resumed() {
-    local name=$1 what=$2 steps=$3 step at victim='' from
+    local name=$1 what=$2 steps=$3 step at victims='' from
     at=$((steps / 10 + RANDOM % (steps / 2)))
     sweep "undisturbed_$name" "$work/$name.toml" ||
         { fail "$what" "even undisturbed; see $work/undisturbed_$name.log"; return; }
     begin "killed_$name" "$work/$name.toml"
-    while [ -z "$victim" ] && kill -0 "$running" 2>/dev/null; do
+    while [ -z "$victims" ] && kill -0 "$running" 2>/dev/null; do
         step=$(sed -n 's/.*"checkpoint":{"step":\([0-9]*\)}.*/\1/p' "$work/killed_$name"/runs/*/train/0001/events.jsonl \
             2>/dev/null | tail -n 1 || true)
-        if [ "${step:-0}" -ge "$at" ]; then victim=$(trainers | sed -n 1p); fi
+        if [ "${step:-0}" -ge "$at" ]; then victims=$(trainers); fi
         sleep 0.05
     done
-    [ -n "$victim" ] && kill -9 "$victim" || { end || true; fail "$what" "it ended before it could be killed"; return; }
+    [ -n "$victims" ] && kill -9 $victims || { end || true; fail "$what" "it ended before it could be killed"; return; }
     end || true
     from=$(sed -n 's/.*"started":{"from":\([0-9]*\)}.*/\1/p' "$work/killed_$name"/runs/*/train/0002/events.jsonl || true)
     if [ "${from:-0}" -gt 0 ] && [ "$(models "undisturbed_$name")" = "$(models "killed_$name")" ]; then
