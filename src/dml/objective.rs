@@ -339,35 +339,37 @@ impl Objective {
         Some(diversity.cost(&heads()))
     }
 
+    /// Returns the parameters of each loss that has some, named by its index, then those of the links.
+    fn parameters(&self) -> impl Iterator<Item = (String, &Parameters)> {
+        let losses = self.losses.iter().enumerate();
+        let of_losses =
+            losses.filter_map(|(index, one)| Some((index.to_string(), one.loss.parameters()?)));
+        let of_links = self.links.diversity.as_ref();
+        let of_links = of_links.and_then(DiversityLoss::parameters);
+        of_losses.chain(of_links.map(|parameters| (LINKS.to_owned(), parameters)))
+    }
+
+    fn parameters_mut(&mut self) -> impl Iterator<Item = (String, &mut Parameters)> {
+        let losses = self.losses.iter_mut().enumerate();
+        let of_losses =
+            losses.filter_map(|(index, one)| Some((index.to_string(), one.loss.parameters_mut()?)));
+        let of_links = self.links.diversity.as_mut();
+        let of_links = of_links.and_then(DiversityLoss::parameters_mut);
+        of_losses.chain(of_links.map(|parameters| (LINKS.to_owned(), parameters)))
+    }
+
     /// Returns the parameters `[p]` of each loss that has some, then those of the links. Changed in place, they change
     /// the loss.
     pub fn flat_parameters(&mut self) -> Vec<&mut Tensor> {
-        let of_losses = self
-            .losses
-            .iter_mut()
-            .filter_map(|one| one.loss.parameters_mut());
-        let of_links = self.links.diversity.as_mut();
-        let of_links = of_links.and_then(DiversityLoss::parameters_mut);
-        of_losses
-            .chain(of_links)
-            .map(Parameters::flat_mut)
-            .collect()
-    }
-
-    /// Returns the same parameters.
-    fn parameters(&self) -> impl Iterator<Item = &Parameters> {
-        let of_losses = self.losses.iter().filter_map(|one| one.loss.parameters());
-        let of_links = self.links.diversity.as_ref();
-        of_losses.chain(of_links.and_then(DiversityLoss::parameters))
+        let all = self.parameters_mut();
+        all.map(|(_, parameters)| parameters.flat_mut()).collect()
     }
 
     /// Returns the gradient of a scalar `loss` with respect to the network's parameters, and those with respect to
     /// each of [`flat_parameters`](Self::flat_parameters), in one pass. The graph is freed.
     pub fn gradients(&self, network: &Network, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
-        let all: Vec<&Parameters> = [network.trainable()]
-            .into_iter()
-            .chain(self.parameters())
-            .collect();
+        let own = self.parameters().map(|(_, parameters)| parameters);
+        let all: Vec<&Parameters> = [network.trainable()].into_iter().chain(own).collect();
         let mut gradients = parameters::gradients(&all, loss);
         (gradients.remove(0), gradients)
     }
@@ -382,7 +384,8 @@ impl Objective {
     ) -> (Tensor, Option<Tensor>, Vec<Tensor>) {
         let has_penalty = self.links.diversity.is_some();
         let of_network = Some(network.trainable()).filter(|_| has_penalty);
-        let all: Vec<&Parameters> = of_network.into_iter().chain(self.parameters()).collect();
+        let own = self.parameters().map(|(_, parameters)| parameters);
+        let all: Vec<&Parameters> = of_network.into_iter().chain(own).collect();
         let (of_embeddings, mut gradients) = parameters::gradients_at(embeddings, &all, loss);
         let of_network = has_penalty.then(|| gradients.remove(0));
         (of_embeddings, of_network, gradients)
@@ -390,31 +393,17 @@ impl Objective {
 
     /// Returns a copy of the losses' own parameters; empty if there are none. The memory has a state of its own.
     pub fn state(&self) -> State {
-        let losses = self.losses.iter().enumerate();
-        let of_losses =
-            losses.filter_map(|(index, one)| Some((index.to_string(), one.loss.parameters()?)));
-        let of_links = self.links.diversity.as_ref();
-        let of_links = of_links.and_then(DiversityLoss::parameters);
-        let of_links = of_links.map(|parameters| (LINKS.to_owned(), parameters));
-        of_losses
-            .chain(of_links)
+        self.parameters()
             .map(|(name, parameters)| copy(&name, parameters.flat()))
             .collect()
     }
 
     /// Continues from a copy made by [`state`](Self::state) of an objective with the same losses.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
-        let own = self.losses.iter_mut().enumerate();
-        let own = own.filter_map(|(index, one)| {
-            Some((index.to_string(), one.loss.parameters_mut()?.flat_mut()))
-        });
-        let of_links = self.links.diversity.as_mut();
-        let of_links = of_links.and_then(DiversityLoss::parameters_mut);
-        let of_links = of_links.map(|parameters| (LINKS.to_owned(), parameters.flat_mut()));
-        let mut named: Vec<(String, &mut Tensor)> = own.chain(of_links).collect();
+        let mut named: Vec<(String, &mut Parameters)> = self.parameters_mut().collect();
         let mut targets: Vec<(&str, &mut Tensor)> = named
             .iter_mut()
-            .map(|(name, tensor)| (name.as_str(), &mut **tensor))
+            .map(|(name, parameters)| (name.as_str(), parameters.flat_mut()))
             .collect();
         overwrite(&mut targets, state)
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Work;
+use crate::{Numerics, Work};
 
 /// Version of the protocol between orchestrator and trainer: an [`Attempt`] in one direction,
 /// [`Event`](crate::Event)s in the other.
@@ -48,6 +48,16 @@ pub enum Device {
     Cpu,
     /// The first visible CUDA device; the orchestrator selects it with `CUDA_VISIBLE_DEVICES`.
     Cuda,
+}
+
+impl Numerics {
+    /// Returns what such a run computes on.
+    pub fn device(self) -> Device {
+        match self {
+            Numerics::Cpu { .. } => Device::Cpu,
+            Numerics::Cuda => Device::Cuda,
+        }
+    }
 }
 
 impl Device {

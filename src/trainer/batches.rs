@@ -16,8 +16,7 @@ use tch::{Device, Tensor};
 
 use crate::{Failed, process::log};
 
-/// Images are kept on a GPU if they take at most one part in so many of its free memory: networks and other runs need the
-/// rest.
+/// Images stay on a GPU if they take at most its free memory divided by this. Networks and other runs need the rest.
 const SHARE: u64 = 4;
 
 /// The number of finished batches that are held ready.

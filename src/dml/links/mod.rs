@@ -70,7 +70,7 @@ impl<'a> Passage<'a> {
         self.links.are_in_order()
     }
 
-    /// Returns the pairs of the next head, of which these are the distances; nothing without a cascade.
+    /// Returns the pairs that the next head learns from, given its distances; nothing without a cascade.
     pub(crate) fn choose(
         &mut self,
         references: &References,

@@ -49,8 +49,8 @@ fn terms_of_marked(settings: &Global, distances: &Tensor, triplets: &MarkedTripl
     Terms::of([Part::of_others(value.unsqueeze(0))])
 }
 
-/// Returns the mean and the variance of values, each of which counts as often as `counts` of the same shape says; `total`
-/// is the sum of these. Without any, both are 0.
+/// Returns the mean and the variance of values. Each counts as often as `counts`, of the same shape, says, and `total` is
+/// the sum of `counts`. If it is 0, both are 0.
 fn moments(values: &Tensor, counts: &Tensor, total: &Tensor) -> (Tensor, Tensor) {
     let total = total.clamp_min(1.0);
     let mean = |values: &Tensor| (values * counts).sum(None::<Kind>) / &total;

@@ -29,7 +29,7 @@ struct Binned {
 enum Places {
     /// `[t]` each: their anchors and the other images.
     Listed(Tensor, Tensor),
-    /// In a matrix of so many columns, row by row.
+    /// In a matrix with this number of columns, row by row.
     InMatrix(i64),
 }
 

@@ -62,14 +62,13 @@ pub enum Input {
     Observed(BTreeMap<ElementId, State>),
     /// A worker ended by itself.
     Left(ElementId, End),
-    /// The jobs of an element that has ended were looked at; `progressed` if any of them has come further since the element
-    /// was submitted.
+    /// The session has looked at the jobs of an element that has ended.
     Settled {
         /// The element.
         element: ElementId,
         /// How it ended.
         end: End,
-        /// True if the element has done something.
+        /// True if any of them is further than when the element was submitted.
         progressed: bool,
         /// The jobs without a result that it has begun to work on.
         tried: BTreeSet<Job>,

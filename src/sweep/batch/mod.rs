@@ -9,15 +9,15 @@
 //! have ended; [`session`] carries that out with the commands of [`slurm`]. A [`submission`] is what workers read, and its
 //! [`standing`] what became of it.
 
-mod chunk;
 pub mod chunks;
 pub mod dispatch;
 mod pace;
 pub mod preview;
+mod restriction;
 pub mod session;
 pub mod slurm;
 pub mod standing;
 pub mod submission;
 
-pub use chunk::restrict;
+pub use restriction::restrict;
 pub use submission::{Submission, SubmissionError, SubmissionFolder};

@@ -32,8 +32,8 @@ use super::{
 use crate::{
     config::{SlurmTable, Sweep},
     ledger::{
-        Job, Ledger, LedgerError, Lock, LockError,
-        journal::{Decision, Journal},
+        Job, Ledger, LedgerError, Lock, LockError, absolute,
+        journal::{self, Decision, Journal},
     },
     plan::{
         Plan, Study,
@@ -194,8 +194,8 @@ struct Watching<'r, 'a> {
     formerly: BTreeMap<Job, BTreeSet<String>>,
     files: Pace,
     poll: Pace,
-    /// The bytes of the journal of each worker.
-    segments: BTreeMap<String, u64>,
+    /// The bytes of the journal of each worker, by its path.
+    segments: BTreeMap<PathBuf, u64>,
 }
 
 /// An array with its folder.
@@ -228,11 +228,7 @@ impl BatchSession<'_> {
         watcher: &mut dyn BatchWatcher,
     ) -> Result<Tally, BatchError> {
         let (journal, _) = Journal::open(self.ledger.root()).map_err(|error| self.io(error))?;
-        for (&data, planned) in &self.plan.data {
-            if let Some(source) = &planned.source {
-                self.ledger.place_images(data, source)?;
-            }
-        }
+        self.plan.place_images(self.ledger)?;
         let costs = Costs::read(self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.launch.device);
         let jobs = agenda.extend(self.plan, &freshness);
@@ -443,44 +439,32 @@ impl Watching<'_, '_> {
     }
 
     fn write(&self, folder: &SubmissionFolder, array: &Array) -> Result<(), BatchError> {
-        let Launch {
-            program,
-            trainer,
-            file,
-            text,
-            folder: working,
-            results,
-            numerics,
-            device,
-        } = self.session.launch.clone();
-        let absolute = SubmissionFolder::at(results.join("slurm").join(folder.id()));
+        let launch = self.session.launch;
         let script = Script {
             table: self.session.table,
-            name: &folder.name(),
             sweep: &self.session.sweep.name,
             elements: array.chunks.len(),
-            needs_gpus: array.device == device,
-            submission: absolute.path(),
-            folder: &working,
-            program: &program,
+            needs_gpus: array.device == launch.device,
+            submission: &SubmissionFolder::at(absolute(folder.path())),
+            folder: &launch.folder,
+            program: &launch.program,
         };
         durable::write(&folder.script(), script.text().as_bytes()).map_err(LedgerError::from)?;
-        let logs = folder.path().join("logs");
-        fs::create_dir_all(logs).map_err(|error| self.session.io(error))?;
+        fs::create_dir_all(folder.logs()).map_err(|error| self.session.io(error))?;
         let jobs = array.chunks.iter().flatten();
         let ended = jobs.filter_map(|job| self.formerly.get(job)).flatten();
         let ended: BTreeSet<String> = ended.cloned().collect();
         let submission = Submission {
             version: submission::VERSION,
-            folder: working.clone(),
+            folder: launch.folder.clone(),
             device: array.device,
             ended: ended.into_iter().collect(),
-            file,
-            results,
-            numerics,
-            trainer,
+            file: launch.file.clone(),
+            results: launch.results.clone(),
+            numerics: launch.numerics,
+            trainer: launch.trainer.clone(),
         };
-        Ok(folder.write(&submission, &text, &array.chunks)?)
+        Ok(folder.write(&submission, &launch.text, &array.chunks)?)
     }
 
     /// Looks for what workers have written, if that is due.
@@ -521,28 +505,27 @@ impl Watching<'_, '_> {
 
     /// Returns the elements whose workers have written into their journals since the last look.
     fn newly_written(&mut self) -> Vec<ElementId> {
-        let entries = fs::read_dir(self.session.ledger.root().join("journal"));
+        let journals = journal::of_workers(self.session.ledger.root());
         let mut written = Vec::new();
-        for entry in entries.into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let bytes = entry.metadata().map_or(0, |file| file.len());
-            let Some(element) = self.writer_of(&name) else {
+        for path in journals.unwrap_or_default() {
+            let Some(element) = self.writer_of(&path) else {
                 continue;
             };
-            if self.segments.insert(name, bytes) != Some(bytes) {
+            let bytes = fs::metadata(&path).map_or(0, |file| file.len());
+            if self.segments.insert(path, bytes) != Some(bytes) {
                 written.push(element);
             }
         }
         written
     }
 
-    /// Returns the element whose worker writes a journal of this name: `<submission>-<chunk>-<restart>.jsonl`.
-    fn writer_of(&self, name: &str) -> Option<ElementId> {
-        let mut parts = name.split('-');
-        let (id, chunk) = (parts.next()?, parts.next()?.parse().ok()?);
-        let mut open = self.dispatcher.open_arrays();
-        let array = open.find(|array| self.submitted[array.0].folder.id() == id)?;
-        Some(ElementId { array, chunk })
+    /// Returns the element whose worker writes a journal.
+    fn writer_of(&self, journal: &Path) -> Option<ElementId> {
+        let name = journal.file_name()?.to_str()?;
+        self.dispatcher.open_arrays().find_map(|array| {
+            let chunk = self.submitted[array.0].folder.chunk_of(name)?;
+            Some(ElementId { array, chunk })
+        })
     }
 
     /// Looks which jobs of an element are done now. Returns true if any is.
@@ -620,18 +603,11 @@ impl Watching<'_, '_> {
         let growth = grow(plan, &mut self.freshness, sweep, ledger, run)?;
         keep_studies(plan, ledger)?;
         let mut selected = Vec::new();
-        for study in plan
-            .studies
-            .iter()
-            .filter(|study| growth.over.contains(&study.id))
-        {
+        for (study, decision) in growth.selected(plan) {
             watcher.selected(plan, study);
-            selected.push(Decision::Selected {
-                study: study.id,
-                trial: study.number_of_selected(),
-            });
+            selected.push(decision);
         }
-        if growth.has_new_jobs || !growth.over.is_empty() {
+        if !growth.is_nothing() {
             watcher.grown(plan, &self.freshness);
             let jobs = self.agenda.extend(plan, &self.freshness);
             self.dispatcher.add(with_seconds(&self.agenda, jobs));

@@ -46,7 +46,12 @@ impl SubmissionFolder {
 
     /// Returns the path of what the worker of a chunk printed.
     pub fn log(&self, chunk: usize) -> PathBuf {
-        self.path().join("logs").join(format!("{chunk}.txt"))
+        self.logs().join(format!("{chunk}.txt"))
+    }
+
+    /// Returns the folder of what its workers print.
+    pub fn logs(&self) -> PathBuf {
+        self.path().join("logs")
     }
 
     /// Notes the id of its array.
@@ -163,7 +168,7 @@ pub fn closed_lately(ledger: &Ledger, within: Duration) -> io::Result<Vec<Submis
 }
 
 fn submissions(ledger: &Ledger) -> io::Result<Vec<SubmissionFolder>> {
-    let entries = match fs::read_dir(ledger.root().join("slurm")) {
+    let entries = match fs::read_dir(SubmissionFolder::of_all(ledger)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -172,7 +177,7 @@ fn submissions(ledger: &Ledger) -> io::Result<Vec<SubmissionFolder>> {
     for entry in entries {
         let folder = SubmissionFolder::at(entry?.path());
         // Without this file, it was never written to its end, and Slurm has not heard of it.
-        if folder.path().join("submission.json").is_file() {
+        if folder.submission().is_file() {
             found.push(folder);
         }
     }

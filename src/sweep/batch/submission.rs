@@ -21,6 +21,14 @@ use thiserror::Error;
 
 use crate::ledger::{Job, Ledger, LedgerError, read_json, write_json};
 
+/// The folder of all submissions, in the results folder.
+const FOLDER: &str = "slurm";
+
+/// The files of a submission.
+const SUBMISSION: &str = "submission.json";
+const SWEEP: &str = "sweep.toml";
+const CHUNKS: &str = "chunks.json";
+
 /// The version of the files of a submission.
 pub const VERSION: u32 = 1;
 
@@ -90,7 +98,12 @@ pub enum SubmissionError {
 impl SubmissionFolder {
     /// Returns the folder of the submission with this id.
     pub fn new(ledger: &Ledger, id: &str) -> SubmissionFolder {
-        SubmissionFolder(ledger.root().join("slurm").join(id))
+        SubmissionFolder(SubmissionFolder::of_all(ledger).join(id))
+    }
+
+    /// Returns the folder of all submissions.
+    pub(super) fn of_all(ledger: &Ledger) -> PathBuf {
+        ledger.root().join(FOLDER)
     }
 
     /// Returns the submission's folder at a path.
@@ -131,7 +144,7 @@ impl SubmissionFolder {
     /// There is none, or another version has written it.
     pub fn read(&self) -> Result<Submission, SubmissionError> {
         let found: Option<Submission> = read_json(&self.submission())?;
-        let found = found.ok_or_else(|| self.missing("submission.json"))?;
+        let found = found.ok_or_else(|| self.missing(SUBMISSION))?;
         match found.version {
             VERSION => Ok(found),
             _ => Err(SubmissionError::OtherVersion {
@@ -147,9 +160,7 @@ impl SubmissionFolder {
     pub fn read_sweep(&self) -> Result<String, SubmissionError> {
         match durable::read_to_string(&self.sweep()) {
             Ok(text) => Ok(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(self.missing("sweep.toml"))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.missing(SWEEP)),
             Err(error) => {
                 let unread: LedgerError = DiskError::at("read", &self.sweep())(error).into();
                 Err(unread.into())
@@ -163,7 +174,7 @@ impl SubmissionFolder {
     /// There are none.
     pub fn read_chunks(&self) -> Result<Chunks, SubmissionError> {
         let found: Option<Chunks> = read_json(&self.chunks())?;
-        found.ok_or_else(|| self.missing("chunks.json"))
+        found.ok_or_else(|| self.missing(CHUNKS))
     }
 
     /// Reads the jobs of one worker.
@@ -182,16 +193,27 @@ impl SubmissionFolder {
         }
     }
 
-    fn submission(&self) -> PathBuf {
-        self.0.join("submission.json")
+    /// Returns the name of the journal of the worker of a chunk, which Slurm has started again `restarts` times.
+    pub fn journal(&self, chunk: usize, restarts: u32) -> String {
+        format!("{}-{chunk}-{restarts}", self.id())
+    }
+
+    /// Returns the chunk whose worker writes the journal of this name; nothing for that of another submission.
+    pub(super) fn chunk_of(&self, journal: &str) -> Option<usize> {
+        let rest = journal.strip_prefix(&self.id())?.strip_prefix('-')?;
+        rest.split('-').next()?.parse().ok()
+    }
+
+    pub(super) fn submission(&self) -> PathBuf {
+        self.0.join(SUBMISSION)
     }
 
     fn chunks(&self) -> PathBuf {
-        self.0.join("chunks.json")
+        self.0.join(CHUNKS)
     }
 
     fn sweep(&self) -> PathBuf {
-        self.0.join("sweep.toml")
+        self.0.join(SWEEP)
     }
 
     fn missing(&self, name: &'static str) -> SubmissionError {
@@ -232,6 +254,16 @@ mod tests {
         assert_eq!(folder.read_chunk(0).unwrap(), chunks[0]);
         let refused = folder.read_chunk(2).unwrap_err().to_string();
         assert!(refused.contains("has 2 chunks"), "{refused}");
+    }
+
+    #[test]
+    fn the_journal_of_a_worker_tells_its_chunk() {
+        let folder = SubmissionFolder::at("results/slurm/7f2c");
+        let name = folder.journal(12, 3);
+        assert_eq!(name, "7f2c-12-3");
+        assert_eq!(folder.chunk_of(&format!("{name}.jsonl")), Some(12));
+        assert_eq!(folder.chunk_of("7f2c0-12-3.jsonl"), None);
+        assert_eq!(folder.chunk_of("merged-0123456789abcdef.jsonl"), None);
     }
 
     #[test]

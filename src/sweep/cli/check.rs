@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::{Diagnostic, Sweep},
     ledger::JobKind,
-    plan::{Member, Plan, forecast, freshness, memory},
+    plan::{Member, Plan, forecast, freshness},
 };
 
 /// Check a sweep file without running it
@@ -82,19 +82,14 @@ fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
     match Opened::here(sweep, results) {
         Ok(opened) => {
             warnings.extend(too_full(&opened, times));
-            let Opened {
-                sweep,
-                machine,
-                plan,
-                ..
-            } = opened;
-            if sweep.resources.on.is_here() {
-                let layout = machine.layout(&sweep.resources, memory::of(&plan).peak());
-                warnings.extend(layout.err().map(|error| error.to_string()));
-                warnings.extend(shortage_of_memory(&machine, &sweep.resources));
+            if opened.sweep.resources.on.is_here() {
+                warnings.extend(opened.layout().err().map(|error| error.to_string()));
+                let resources = &opened.sweep.resources;
+                warnings.extend(shortage_of_memory(&opened.machine, resources));
             }
+            let plan = &opened.plan;
             warnings.extend(plan.missing.iter().chain(&plan.recalled).cloned());
-            warnings.extend(same_runs(&plan));
+            warnings.extend(same_runs(plan));
         }
         Err(exit) => warnings.push(exit.reason()),
     }

@@ -17,7 +17,6 @@ use super::{Exit, Opened, Target, counted, room::free_bytes, show, show_json};
 use crate::{
     config::Sweep,
     ledger::{RunFolder, absolute},
-    plan::memory,
     run::{
         affinity,
         driver::{Driver, GpuFacts},
@@ -325,12 +324,7 @@ struct DeterminismCheck<'a> {
 impl DeterminismCheck<'_> {
     /// Prepares the data of the first method that is trained.
     fn new<'a>(trainer: &'a Trainer, opened: &Opened) -> Result<DeterminismCheck<'a>, Exit> {
-        let Opened {
-            sweep,
-            plan,
-            machine,
-            ..
-        } = opened;
+        let Opened { sweep, plan, .. } = opened;
         let trained = plan
             .members
             .iter()
@@ -342,10 +336,7 @@ impl DeterminismCheck<'_> {
             training.steps = STEPS;
             training.labels = Labels::True;
         }
-        let bytes = memory::of(plan).peak();
-        let layout = machine
-            .layout(&sweep.resources, bytes)
-            .map_err(Exit::mistake)?;
+        let layout = opened.layout().map_err(Exit::mistake)?;
         let device = layout.device();
         let threads = layout.slots.first().map_or(1, |slot| slot.threads);
         let title = format!(

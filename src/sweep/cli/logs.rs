@@ -13,7 +13,7 @@ use schema::RunId;
 
 use super::{Exit, Opened, run_ids::the_only, show, tell};
 use crate::{
-    batch::standing::open_submissions,
+    batch::{SubmissionFolder, standing::open_submissions},
     config::Sweep,
     ledger::{AttemptFolder, Job, Ledger},
 };
@@ -109,7 +109,7 @@ impl Logs {
 /// Returns where workers of a cluster print what goes wrong before an attempt begins.
 fn of_workers(ledger: &Ledger) -> Result<String, Exit> {
     let open = open_submissions(ledger).map_err(Exit::stuck)?;
-    let latest = open.last().map(|folder| folder.path().join("logs"));
+    let latest = open.last().map(SubmissionFolder::logs);
     Ok(latest.map_or(String::new(), |logs| {
         format!("\nhint: what its workers print is in `{}`", logs.display())
     }))

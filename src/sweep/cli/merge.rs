@@ -10,7 +10,7 @@ use crate::ledger::{Conflict, Counts, Ledger, Locking, Merged};
 /// Join results folders
 ///
 /// Takes over the runs, ensembles, prepared data sets, searches and journals that the other folders have and this one
-/// lacks, after their checksums were compared. Of a run, what has come further is taken: measured, trained, begun. Where
+/// lacks, after their checksums were compared. Each run is taken from the folder where it is furthest: measured, trained, begun. Where
 /// two folders have different results of the same run, this one keeps its own, and the exit code is 1. The other folders
 /// stay as they are. A merge that was interrupted is repeated with the same command.
 #[derive(Debug, Args)]

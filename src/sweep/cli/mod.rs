@@ -74,8 +74,8 @@ use crate::{
         Check, Ledger,
         fingerprint::{keep_registration, registration},
     },
-    plan::{Arithmetic, Plan, in_words, integrity},
-    run::slots::Machine,
+    plan::{Arithmetic, Plan, in_words, integrity, memory},
+    run::slots::{Layout, Machine, SlotError},
     shell::CommandLine,
 };
 
@@ -222,6 +222,15 @@ impl Target {
 }
 
 impl Opened {
+    /// Returns the slots of this machine for the jobs of the sweep.
+    ///
+    /// # Errors
+    /// The sweep requests a GPU that does not exist.
+    fn layout(&self) -> Result<Layout, SlotError> {
+        let bytes = memory::of(&self.plan).peak();
+        self.machine.layout(&self.sweep.resources, bytes)
+    }
+
     /// The sweep as it would run here.
     fn here(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
         let machine = Opened::machine();

@@ -276,8 +276,7 @@ fn summed_up(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
 
 /// Time, GPU hours and disk space, and what the estimates are based on.
 fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
-    let bytes = memory::of(&opened.plan).peak();
-    let layout = match opened.machine.layout(&opened.sweep.resources, bytes) {
+    let layout = match opened.layout() {
         Ok(layout) => layout,
         Err(error) => return vec![format!("  cannot run here: {error}")],
     };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
-use schema::{Dataset, Device, Download, Files, Numerics};
+use schema::{Dataset, Device, Download, Files};
 
 use super::{
     Exit, Opened, Target,
@@ -23,12 +23,11 @@ use crate::{
         session::{self as batch_session, BatchError, BatchSession, Launch},
         standing::open_submissions,
     },
-    config::{On, OnFailure, SlurmTable, resolved},
+    config::{On, OnFailure, Resources, SlurmTable, resolved},
     ledger::{Check, Ledger, LedgerError, Lock, Locking, absolute, journal},
     plan::{
         freshness::{self, FreshnessOf},
         integrity::{self, Inputs},
-        memory,
     },
     run::{
         leftovers,
@@ -263,10 +262,6 @@ impl Run {
         if self.no_retry {
             overrides.push("resources.retries=0".to_owned());
         }
-        let device = match opened.plan.numerics {
-            Numerics::Cpu { .. } => Device::Cpu,
-            Numerics::Cuda => Device::Cuda,
-        };
         Ok(Launch {
             program: batch_session::program(),
             trainer: self.trainer.as_deref().map(absolute),
@@ -275,7 +270,7 @@ impl Run {
             folder: absolute(".".as_ref()),
             results: absolute(opened.ledger.root()),
             numerics: opened.plan.numerics,
-            device,
+            device: opened.plan.numerics.device(),
         })
     }
 
@@ -334,16 +329,13 @@ impl Run {
         freshness: FreshnessOf,
         interrupts: &Interrupts,
     ) -> Result<Tally, Exit> {
+        let layout = opened.layout().map_err(Exit::mistake)?;
         let Opened {
             sweep,
             ledger,
             plan,
             machine,
         } = opened;
-        let bytes = memory::of(plan).peak();
-        let layout = machine
-            .layout(&sweep.resources, bytes)
-            .map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref())?;
         check_device(&trainer, &layout)?;
         for place in layout.unshared() {
@@ -356,10 +348,7 @@ impl Run {
             tell(&format!("warning: {shortage}"));
         }
         end_stragglers(ledger)?;
-        let mps = match sweep.resources.mps && layout.device() == Device::Cuda {
-            true => Some(Mps::start().map_err(Exit::mistake)?),
-            false => None,
-        };
+        let mps = mps(&sweep.resources, &layout)?;
         tell(&format!(
             "{}: {}, {}",
             sweep.name,
@@ -382,6 +371,14 @@ impl Run {
         let tally = session.run(freshness, &mut progress);
         progress.close();
         Ok(tally?)
+    }
+}
+
+/// Starts the service through which runs share GPUs, if the sweep asks for it.
+pub(super) fn mps(resources: &Resources, layout: &Layout) -> Result<Option<Mps>, Exit> {
+    match resources.mps && layout.device() == Device::Cuda {
+        true => Ok(Some(Mps::start().map_err(Exit::mistake)?)),
+        false => Ok(None),
     }
 }
 

@@ -8,14 +8,14 @@ use std::{
 };
 
 use clap::Args;
-use schema::{Device, Numerics};
+use schema::Device;
 
 use super::{
     Exit, Opened, counted,
     interrupts::{Counted, Interrupts},
     plan::slot_names,
     progress::Progress,
-    run::check_device,
+    run::{check_device, mps},
     tell,
 };
 use crate::{
@@ -25,10 +25,9 @@ use crate::{
     plan::{
         Arithmetic,
         freshness::{self, FreshnessOf},
-        in_words, memory,
+        in_words,
     },
     run::{
-        mps::Mps,
         scheduler::Tally,
         session::{Role, Session},
         trainer::Trainer,
@@ -106,23 +105,17 @@ impl Worker {
         if interrupts.number().load(Ordering::Relaxed) > 0 {
             return Err(Exit::ToBeContinued("stopped before it began".to_owned()));
         }
+        let layout = opened.layout().map_err(Exit::mistake)?;
         let Opened {
             sweep,
             ledger,
             plan,
-            machine,
+            ..
         } = opened;
-        let bytes = memory::of(plan).peak();
-        let layout = machine
-            .layout(&sweep.resources, bytes)
-            .map_err(Exit::mistake)?;
         let program = self.trainer.as_ref().or(submission.trainer.as_ref());
         let trainer = Trainer::find(program.map(PathBuf::as_path))?;
         check_device(&trainer, &layout)?;
-        let mps = match sweep.resources.mps && layout.device() == Device::Cuda {
-            true => Some(Mps::start().map_err(Exit::mistake)?),
-            false => None,
-        };
+        let mps = mps(&sweep.resources, &layout)?;
         tell(&format!(
             "{}: chunk {} of submission {}, {}",
             sweep.name,
@@ -131,7 +124,7 @@ impl Worker {
             slot_names(&layout)
         ));
         let restarts = SlurmJob::of_this_process().map_or(0, |job| job.restarts);
-        let journal = format!("{}-{}-{restarts}", folder.id(), self.chunk);
+        let journal = folder.journal(self.chunk, restarts);
         let mut progress = Progress::new(plan, &freshness);
         let mut session = Session {
             plan,
@@ -178,10 +171,7 @@ fn opened(submission: &Submission, text: &str) -> Result<Opened, Exit> {
 
 /// Fails if runs would be computed in another arithmetic than their ids say: only data is prepared anywhere.
 fn require_arithmetic(submission: &Submission, chunk: &BTreeSet<Job>) -> Result<(), Exit> {
-    let is_same = match submission.numerics {
-        Numerics::Cpu { .. } => submission.device == Device::Cpu,
-        Numerics::Cuda => submission.device == Device::Cuda,
-    };
+    let is_same = submission.numerics.device() == submission.device;
     let is_prepared = |job: &Job| matches!(job, Job::Prepare(_));
     match is_same || chunk.iter().all(is_prepared) {
         true => Ok(()),

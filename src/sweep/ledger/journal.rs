@@ -289,7 +289,10 @@ fn in_order(entries: Vec<JournalEntry>) -> Vec<(u64, JournalEntry)> {
 }
 
 /// Returns the paths of the journals of workers under `root`, by name.
-fn of_workers(root: &Path) -> io::Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn of_workers(root: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(root.join(FOLDER)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,7 +1,7 @@
 //! Joining results folders: a set union by identity.
 //!
 //! Runs, ensembles, data sets, searches and modules have names that follow from what they are, so two folders agree on
-//! which of them are the same. Of a run, the folder that has come further is taken as a whole: measured, trained, begun.
+//! which of them are the same. A run is taken as a whole from the folder where it is furthest: measured, trained, begun.
 //! Nothing is taken that is not as its checksums say, and nothing that is there is replaced by something worse or
 //! merely different. Each step is whole or not done at all, and one that is done is not done again: a merge that was
 //! interrupted is repeated with the same command.

@@ -196,6 +196,19 @@ pub struct PlannedData {
 }
 
 impl Plan {
+    /// Updates in the ledger where the images of data sets are that are not kept in the results.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn place_images(&self, ledger: &Ledger) -> Result<(), LedgerError> {
+        for (&data, planned) in &self.data {
+            if let Some(source) = &planned.source {
+                ledger.place_images(data, source)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Plans a sweep for one kind of arithmetic. Missing data sets and weights are noted, not an error.
     ///
     /// # Errors

@@ -5,9 +5,9 @@ use schema::{RunId, StudyId};
 
 use crate::{
     config::Sweep,
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, journal::Decision},
     plan::{
-        Plan, StudyState,
+        Plan, Study, StudyState,
         freshness::{self, FreshnessOf},
     },
 };
@@ -19,6 +19,26 @@ pub struct Growth {
     pub over: Vec<StudyId>,
     /// True if the plan has new jobs.
     pub has_new_jobs: bool,
+}
+
+impl Growth {
+    /// True if the plan is as before.
+    pub fn is_nothing(&self) -> bool {
+        !self.has_new_jobs && self.over.is_empty()
+    }
+
+    /// Returns the studies that are over now, each with what the journal is to say.
+    pub fn selected<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = (&'p Study, Decision)> {
+        let studies = plan.studies.iter();
+        let over = studies.filter(|study| self.over.contains(&study.id));
+        over.map(|study| {
+            let decision = Decision::Selected {
+                study: study.id,
+                trial: study.number_of_selected(),
+            };
+            (study, decision)
+        })
+    }
 }
 
 /// Continues the studies that have a run among their trials.
@@ -47,7 +67,7 @@ pub fn grow(
         over: over.map(|study| study.id).collect(),
         has_new_jobs: !new.is_empty(),
     };
-    if growth.has_new_jobs || !growth.over.is_empty() {
+    if !growth.is_nothing() {
         freshness::extend(freshness, plan, ledger, &sweep.report)?;
     }
     Ok(growth)

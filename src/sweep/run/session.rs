@@ -261,7 +261,7 @@ impl Session<'_> {
         let journal = self.role.journal(self.ledger)?;
         let claimant = self.role.claimant();
         if !self.role.is_worker() {
-            self.place_images()?;
+            self.plan.place_images(self.ledger)?;
         }
         let costs = Costs::read(self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.layout.device());
@@ -311,16 +311,6 @@ impl Session<'_> {
             true => Err(SessionError::Superseded),
             false => Ok(scheduler.tally()),
         }
-    }
-
-    /// Updates where the images of data sets are that are not kept in the results.
-    fn place_images(&self) -> Result<(), LedgerError> {
-        for (&data, planned) in &self.plan.data {
-            if let Some(source) = &planned.source {
-                self.ledger.place_images(data, source)?;
-            }
-        }
-        Ok(())
     }
 
     /// Keeps the modules that a recipe needs in the results. Returns their folder, if it needs some.
@@ -572,18 +562,13 @@ impl Running<'_, '_> {
             ..
         } = &mut *self.session;
         let growth = growth::grow(plan, &mut self.freshness, sweep, ledger, run)?;
-        let studies = plan.studies.iter();
-        for study in studies.filter(|study| growth.over.contains(&study.id)) {
+        for (study, decision) in growth.selected(plan) {
             watcher.selected(plan, study);
-            let decision = Decision::Selected {
-                study: study.id,
-                trial: study.number_of_selected(),
-            };
             self.journal
                 .append(decision)
                 .map_err(|source| SessionError::journal(ledger, source))?;
         }
-        if !growth.has_new_jobs && growth.over.is_empty() {
+        if growth.is_nothing() {
             return Ok(());
         }
         watcher.grown(plan, &self.freshness);

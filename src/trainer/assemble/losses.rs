@@ -15,8 +15,8 @@ use schema::{Training, WeightedLoss};
 use super::impossible;
 use crate::Failed;
 
-/// Returns the losses to minimize: one, unless the loss of the recipe is a sum or the network has several heads, of which
-/// each has its own.
+/// Returns the losses to minimize: one, unless the loss of the recipe is a sum or the network has several heads with a
+/// loss each.
 ///
 /// # Errors
 /// If the recipe asks for something impossible.

@@ -75,7 +75,7 @@ enum Positions {
 /// What the features are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Features {
-    /// Tokens, one of which is the class token.
+    /// The class token and the patches.
     Tokens(VitFeatures),
     /// What a learned query finds in the patches. There is no class token.
     Attention,

@@ -17,7 +17,7 @@ use crate::{
 pub(super) enum Output {
     /// The class token, which is the first one.
     Class,
-    /// The mean of the patches, which follow so many other tokens.
+    /// The mean of the patches, which follow this number of other tokens.
     Mean(i64),
     /// Both, one after the other.
     ClassAndMean(i64),

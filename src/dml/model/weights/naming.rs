@@ -1,8 +1,9 @@
 //! How programs name the tensors of one network.
 //!
 //! Networks have the names of timm or torchvision here. Other programs name the same tensors differently, store the
-//! projections of queries, keys and values apart, or keep the position of the class token with those of the patches. A
-//! [`Naming`] says of each tensor of a network of which tensors of a file it is made. It is found by trying: the naming
+//! projections of queries, keys and values apart, or keep the position of the class token with those of the patches.
+//!
+//! A [`Naming`] tells from which tensors of a file each tensor of a network is made. It is found by trying: the naming
 //! is the one in which a file has most tensors of the network.
 
 use std::ops::Range;

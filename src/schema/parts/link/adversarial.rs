@@ -6,7 +6,7 @@ use crate::parts::{
 };
 
 part! {
-    /// A penalty on heads of which a small network predicts one from a later one. The predictors are trained by the
+    /// A penalty on heads that a small network can predict from later ones. The predictors are trained by the
     /// optimizer of losses to predict well, and the heads so that they predict badly.
     pub struct Adversarial {
         /// Weight of the penalty.

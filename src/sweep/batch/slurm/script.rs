@@ -6,6 +6,7 @@
 use std::{path::Path, time::Duration};
 
 use crate::{
+    batch::SubmissionFolder,
     config::{SlurmTable, TimeLimit},
     shell::CommandLine,
 };
@@ -22,16 +23,14 @@ const SHARE: u32 = 10;
 pub struct Script<'a> {
     /// What they ask for.
     pub table: &'a SlurmTable,
-    /// The name of the array, by which it is known.
-    pub name: &'a str,
     /// The name of the sweep.
     pub sweep: &'a str,
     /// The number of elements.
     pub elements: usize,
     /// True if they need GPUs, as the table asks for them.
     pub needs_gpus: bool,
-    /// The folder of the submission.
-    pub submission: &'a Path,
+    /// The submission, with its absolute path. The array is known by its name.
+    pub submission: &'a SubmissionFolder,
     /// The folder in which the workers work.
     pub folder: &'a Path,
     /// The executable of `sweep`.
@@ -51,7 +50,7 @@ impl Script<'_> {
         let worker = CommandLine::new("exec")
             .path(self.program)
             .plain("worker")
-            .path(self.submission)
+            .path(self.submission.path())
             .plain("--chunk \"$SLURM_ARRAY_TASK_ID\"");
         lines.push(worker.to_string());
         lines.join("\n") + "\n"
@@ -74,7 +73,7 @@ impl Script<'_> {
         } = self.table;
         let last = self.elements.saturating_sub(1);
         let limit = array_limit.map_or(String::new(), |limit| format!("%{limit}"));
-        let logs = pattern(&self.submission.join("logs")) + "/%a.txt";
+        let logs = pattern(&self.submission.logs()) + "/%a.txt";
         let gres = gres.as_ref().filter(|_| self.needs_gpus);
         let given = [
             ("partition", partition.clone()),
@@ -90,7 +89,7 @@ impl Script<'_> {
             ),
         ];
         let own = [
-            ("job-name", self.name.to_owned()),
+            ("job-name", self.submission.name()),
             ("comment", self.sweep.to_owned()),
             ("array", format!("0-{last}{limit}")),
             ("chdir", self.folder.display().to_string()),
@@ -137,13 +136,13 @@ mod tests {
     use super::*;
 
     fn script(table: &SlurmTable, needs_gpus: bool) -> String {
+        let submission = SubmissionFolder::at("/home/anna/my results/slurm/7f2c");
         let script = Script {
             table,
-            name: "sweep-7f2c",
             sweep: "birds",
             elements: 12,
             needs_gpus,
-            submission: Path::new("/home/anna/my results/slurm/7f2c"),
+            submission: &submission,
             folder: Path::new("/home/anna"),
             program: Path::new("/home/anna/bin/sweep"),
         };

@@ -1,6 +1,6 @@
 //! What `sweep run --on slurm` would submit: the arrays and their scripts.
 
-use schema::{Device, Numerics};
+use schema::Device;
 
 use super::duration;
 use crate::{
@@ -28,10 +28,7 @@ pub(super) fn lines(table: &SlurmTable, opened: &Opened, freshness: &FreshnessOf
         plan,
         ..
     } = opened;
-    let device = match plan.numerics {
-        Numerics::Cpu { .. } => Device::Cpu,
-        Numerics::Cuda => Device::Cuda,
-    };
+    let device = plan.numerics.device();
     let mut agenda = Agenda::new(Costs::read(plan, ledger), device);
     let jobs = agenda.extend(plan, freshness);
     // Without Slurm, arrays are cut as it does usually.
@@ -43,16 +40,16 @@ pub(super) fn lines(table: &SlurmTable, opened: &Opened, freshness: &FreshnessOf
         lines.push(line(number, array, &agenda));
     }
     let submission = SubmissionFolder::new(ledger, ID);
+    let submission = SubmissionFolder::at(absolute(submission.path()));
     for of_device in [Device::Cpu, Device::Cuda] {
         let mut of_device = arrays.iter().filter(|array| array.device == of_device);
         if let Some(array) = of_device.next() {
             let script = Script {
                 table,
-                name: &submission.name(),
                 sweep: &sweep.name,
                 elements: array.chunks.len(),
                 needs_gpus: array.device == device,
-                submission: &absolute(submission.path()),
+                submission: &submission,
                 folder: &absolute(".".as_ref()),
                 program: &session::program(),
             };

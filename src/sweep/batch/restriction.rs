@@ -1,4 +1,4 @@
-//! One chunk of a submission: which jobs of the plan its worker runs.
+//! Restricts a plan to the jobs of one chunk, for the worker of the chunk.
 
 use std::collections::BTreeSet;
 
@@ -44,31 +44,10 @@ fn waits_for(index: NodeIndex, plan: &Plan) -> impl Iterator<Item = Job> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use schema::Numerics;
 
     use super::*;
-    use crate::{config::Sweep, ledger::Ledger, plan::freshness};
-
-    const TWO_METHODS: &str = r#"
-        [sweep]
-        name = "test"
-        [data]
-        dataset.glyphs = { classes = 8, test_classes = 4 }
-        [model]
-        backbone = "conv4"
-        [training]
-        steps = 10
-        sampler.m_per_class = { batch = 8 }
-        optimizer.sgd = {}
-        [[method]]
-        name = "A"
-        loss.triplet = {}
-        [[method]]
-        name = "B"
-        loss.contrastive = {}
-    "#;
+    use crate::plan::tests::{Desk, TWO_METHODS};
 
     fn stale(freshness: &FreshnessOf) -> BTreeSet<Job> {
         let stale = freshness
@@ -79,25 +58,20 @@ mod tests {
 
     #[test]
     fn a_worker_keeps_to_its_chunk_and_names_what_waits_for_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(folder.path());
-        let file = Path::new("sweep.toml");
-        let sweep = Sweep::parse(file, TWO_METHODS, &[], String::new()).unwrap();
-        let numerics = Numerics::Cpu { threads: 1 };
-        let plan = Plan::new(&sweep, &ledger, numerics).unwrap();
-        let all = freshness::of(&plan, &ledger, &sweep.report).unwrap();
+        let desk = Desk::new(TWO_METHODS, Numerics::Cpu { threads: 1 });
+        let (plan, all) = (&desk.plan, desk.freshness());
         let prepare = Job::Prepare(*plan.data.keys().next().unwrap());
         let runs: Vec<_> = plan.members.iter().map(|member| member.run).collect();
         let (train, evaluate) = (Job::Train(runs[0]), Job::Evaluate(runs[0]));
 
         let mut freshness = all.clone();
         let chunk = BTreeSet::from([prepare, train, evaluate]);
-        assert_eq!(restrict(&chunk, &mut freshness, &plan), []);
+        assert_eq!(restrict(&chunk, &mut freshness, plan), []);
         assert_eq!(stale(&freshness), chunk);
 
         let mut freshness = all.clone();
         let chunk = BTreeSet::from([prepare, evaluate, Job::Train(runs[1])]);
-        assert_eq!(restrict(&chunk, &mut freshness, &plan), [evaluate]);
+        assert_eq!(restrict(&chunk, &mut freshness, plan), [evaluate]);
         assert_eq!(
             stale(&freshness),
             BTreeSet::from([prepare, Job::Train(runs[1])])
@@ -105,7 +79,7 @@ mod tests {
 
         let mut freshness = all;
         let chunk = BTreeSet::from([train, evaluate]);
-        assert_eq!(restrict(&chunk, &mut freshness, &plan), [train, evaluate]);
+        assert_eq!(restrict(&chunk, &mut freshness, plan), [train, evaluate]);
         assert_eq!(stale(&freshness), BTreeSet::new());
     }
 }
