@@ -311,6 +311,19 @@ fn a_final_failure_ends_a_chunk_like_a_result() {
 }
 
 #[test]
+fn a_worker_that_finds_a_disk_full_says_that_its_jobs_are_not_to_blame() {
+    let desk = Desk::new(&SMALL.replace("seeds = 2", "seeds = [105]"));
+    desk.submit();
+    desk.work(0).assert_code(0);
+    desk.work(1)
+        .assert_code(3)
+        .assert_says("a disk is full or cannot be written, 2 jobs left");
+    let folder = SubmissionFolder::new(&desk.ledger(), ID);
+    let end = folder.end_of(1).unwrap().unwrap();
+    assert!(end.disk_full, "{end:?}");
+}
+
+#[test]
 fn a_worker_refuses_what_it_cannot_do() {
     let desk = Desk::new(SMALL);
     desk.submit();

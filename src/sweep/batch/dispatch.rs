@@ -41,6 +41,8 @@ pub enum End {
     Stopped,
     /// Other processes work on what its worker had left to do.
     Taken,
+    /// Its worker found a disk full, or could not write to it.
+    DiskFull,
     /// Its worker could not work, with this exit code.
     Unable(u8),
     /// Its worker said nothing, and Slurm tells why.
@@ -116,8 +118,11 @@ const GATHER: u32 = 10;
 /// Refusals of the smallest array after which none is tried any more. One may be due to a controller that was away.
 const REFUSALS: u32 = 2;
 
-/// Seconds until Slurm is asked again for what it refused.
+/// Seconds until Slurm is asked again for what it refused, and until a full disk is tried again for the first time.
 const REST: u32 = 60;
+
+/// Seconds until a disk that is full again and again is tried again, at the most.
+const LONGEST_REST: u32 = 16 * REST;
 
 /// Decides which jobs are submitted.
 #[derive(Debug)]
@@ -129,8 +134,10 @@ pub struct Dispatcher {
     window: usize,
     /// Seconds for which jobs have been ready.
     gathered: u32,
-    /// Seconds until a refusal is forgotten.
+    /// Seconds until a refusal or a full disk is forgotten.
     resting: u32,
+    /// Seconds of rest after the next worker that finds a disk full.
+    disk_rest: u32,
     /// How often Slurm has refused the smallest array while nothing was running, one time after another.
     refusals: u32,
     /// What it said when that was once too often.
@@ -205,6 +212,7 @@ impl Dispatcher {
             arrays: Vec::new(),
             gathered: 0,
             resting: 0,
+            disk_rest: REST,
             refusals: 0,
             refused: None,
             failures: 0,
@@ -510,10 +518,7 @@ impl Dispatcher {
         if again > 0 && end != End::Finished {
             actions.push(Action::Again(id, end, again));
         }
-        self.resting = match end {
-            End::Taken => REST,
-            End::Finished | End::Stopped | End::Unable(_) | End::Cut(_) | End::Lost => 0,
-        };
+        self.rest_after(end, progressed);
         let array = &mut self.arrays[id.array.0];
         array.elements[id.chunk].life = Life::Over;
         if array
@@ -527,6 +532,25 @@ impl Dispatcher {
         actions
     }
 
+    /// Waits for what made a worker end: other processes, or room on a disk.
+    fn rest_after(&mut self, end: End, progressed: bool) {
+        if progressed {
+            self.disk_rest = REST;
+        }
+        match end {
+            End::Taken => self.resting = REST,
+            // The others of its array find the same disk full.
+            End::DiskFull if self.resting > 0 => {}
+            End::DiskFull => {
+                self.resting = self.disk_rest;
+                self.disk_rest = LONGEST_REST.min(2 * self.disk_rest);
+            }
+            End::Finished | End::Stopped | End::Unable(_) | End::Cut(_) | End::Lost => {
+                self.resting = 0;
+            }
+        }
+    }
+
     /// Counts an end of a job's element without its result. Returns true if the job has failed.
     fn is_final(&mut self, job: Job, end: End, progressed: bool, is_blamed: bool) -> bool {
         let Some(state) = self.jobs.get_mut(&job) else {
@@ -535,7 +559,7 @@ impl Dispatcher {
         let is_usual = match end {
             End::Finished => return true,
             End::Cut(cause) => cause.is_usual(),
-            End::Taken => true,
+            End::Taken | End::DiskFull => true,
             End::Stopped | End::Unable(_) | End::Lost => false,
         };
         state.barren = match progressed {

@@ -26,7 +26,7 @@ use super::{
         client::{self, Element, Limits, SlurmError},
         script::Script,
     },
-    standing::{WorkerEnd, closed_lately, open_submissions},
+    standing::{CONTINUE, TAKEN, WorkerEnd, closed_lately, open_submissions},
     submission::{self, Submission, SubmissionError, SubmissionFolder},
 };
 use crate::{
@@ -46,12 +46,6 @@ use crate::{
         scheduler::Tally,
     },
 };
-
-/// The exit code of a worker that stopped with checkpoints and asks to be continued.
-pub const CONTINUE: u8 = 85;
-
-/// The exit code of a worker that left jobs to other processes.
-pub const TAKEN: u8 = 4;
 
 /// How long claims may outlive their elements: as long as they stand without a heartbeat, and some more.
 const CLAIMS_STAND: Duration = Duration::from_secs(600);
@@ -494,9 +488,9 @@ impl Watching<'_, '_> {
                 if submitted.ended.contains(&chunk) {
                     continue;
                 }
-                if let Some(WorkerEnd { code }) = submitted.folder.end_of(chunk)? {
+                if let Some(end) = submitted.folder.end_of(chunk)? {
                     submitted.ended.insert(chunk);
-                    found.push((ElementId { array, chunk }, end_of(code)));
+                    found.push((ElementId { array, chunk }, said(end)));
                 }
             }
         }
@@ -714,9 +708,10 @@ impl Watching<'_, '_> {
     }
 }
 
-/// Returns what the exit code of a worker says.
-fn end_of(code: u8) -> End {
-    match code {
+/// Returns what a worker says about its end.
+fn said(end: WorkerEnd) -> End {
+    match end.code {
+        _ if end.disk_full => End::DiskFull,
         0 => End::Finished,
         CONTINUE => End::Stopped,
         TAKEN => End::Taken,

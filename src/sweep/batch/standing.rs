@@ -4,6 +4,7 @@
 //! script.sh         what Slurm was given
 //! accepted.json     the id of its array, once Slurm has told it
 //! ended/3.json      written by the worker of chunk 3 as its last act
+//! ended/3.full      the same of a worker that has ended because a disk is full, and so could not write more
 //! stop              the user asked to stop
 //! over              nothing of it can run any more
 //! logs/3.txt        what the worker of chunk 3 printed
@@ -20,6 +21,19 @@ use serde::{Deserialize, Serialize};
 use super::submission::SubmissionFolder;
 use crate::ledger::{Ledger, LedgerError, read_json, write_json};
 
+/// The exit code of a worker that stopped with checkpoints and asks to be continued.
+pub const CONTINUE: u8 = 85;
+
+/// The exit code of a worker that left jobs to other processes.
+pub const TAKEN: u8 = 4;
+
+/// The exit code of a worker that could not go on.
+pub const STUCK: u8 = 3;
+
+/// How files about the ends of workers are named after their chunks.
+const WRITTEN: &str = "json";
+const WITHOUT_ROOM: &str = "full";
+
 /// What Slurm answered.
 #[derive(Debug, Serialize, Deserialize)]
 struct Accepted {
@@ -31,6 +45,17 @@ struct Accepted {
 pub struct WorkerEnd {
     /// Its exit code.
     pub code: u8,
+    /// True if it could not work because a disk was full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disk_full: bool,
+}
+
+impl WorkerEnd {
+    /// The end of a worker that found no room for more than the name of a file.
+    const WITHOUT_ROOM: WorkerEnd = WorkerEnd {
+        code: STUCK,
+        disk_full: true,
+    };
 }
 
 impl SubmissionFolder {
@@ -71,12 +96,17 @@ impl SubmissionFolder {
         Ok(found.map(|found| found.array))
     }
 
-    /// Notes how the worker of a chunk ended.
+    /// Notes how the worker of a chunk ended. If the disk is full, it may still have room for an empty file.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn note_end(&self, chunk: usize, end: WorkerEnd) -> Result<(), LedgerError> {
-        write_json(&self.end(chunk), &end)
+        match write_json(&self.end(chunk, WRITTEN), &end) {
+            Err(error) if error.is_disk_full() => {
+                Ok(durable::write(&self.end(chunk, WITHOUT_ROOM), b"")?)
+            }
+            noted => noted,
+        }
     }
 
     /// Returns how the worker of a chunk ended, if it has said so.
@@ -84,7 +114,10 @@ impl SubmissionFolder {
     /// # Errors
     /// The file cannot be read.
     pub fn end_of(&self, chunk: usize) -> Result<Option<WorkerEnd>, LedgerError> {
-        read_json(&self.end(chunk))
+        if self.end(chunk, WITHOUT_ROOM).is_file() {
+            return Ok(Some(WorkerEnd::WITHOUT_ROOM));
+        }
+        read_json(&self.end(chunk, WRITTEN))
     }
 
     /// Returns the chunks whose workers have said how they ended.
@@ -92,7 +125,10 @@ impl SubmissionFolder {
         let entries = fs::read_dir(self.path().join("ended"));
         let names = entries.into_iter().flatten().flatten();
         let paths = names.map(|entry| entry.path());
-        let whole = paths.filter(|path| path.extension().is_some_and(|end| end == "json"));
+        let whole = paths.filter(|path| {
+            let extension = path.extension();
+            extension.is_some_and(|end| end == WRITTEN || end == WITHOUT_ROOM)
+        });
         whole
             .filter_map(|path| path.file_stem()?.to_str()?.parse().ok())
             .collect()
@@ -138,8 +174,9 @@ impl SubmissionFolder {
         self.path().join("over").is_file()
     }
 
-    fn end(&self, chunk: usize) -> PathBuf {
-        self.path().join("ended").join(format!("{chunk}.json"))
+    fn end(&self, chunk: usize, extension: &str) -> PathBuf {
+        let name = format!("{chunk}.{extension}");
+        self.path().join("ended").join(name)
     }
 }
 
@@ -187,6 +224,8 @@ fn submissions(ledger: &Ledger) -> io::Result<Vec<SubmissionFolder>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -201,13 +240,30 @@ mod tests {
         assert_eq!(open_submissions(&ledger).unwrap().len(), 1);
         assert_eq!(folder.accepted().unwrap(), None);
         folder.note_accepted(15).unwrap();
-        folder.note_end(3, WorkerEnd { code: 85 }).unwrap();
+        let stopped = WorkerEnd {
+            code: 85,
+            disk_full: false,
+        };
+        folder.note_end(3, stopped).unwrap();
         assert_eq!(folder.accepted().unwrap(), Some(15));
         assert_eq!(folder.ended_chunks(), [3]);
-        assert_eq!(folder.end_of(3).unwrap(), Some(WorkerEnd { code: 85 }));
+        assert_eq!(folder.end_of(3).unwrap(), Some(stopped));
+        let read = read_json::<Value>(&folder.end(3, WRITTEN)).unwrap();
+        assert_eq!(read, Some(json!({ "code": 85 })));
         folder.close().unwrap();
         let closed = closed_lately(&ledger, Duration::from_secs(60));
         assert_eq!(closed.unwrap(), [folder]);
         assert!(open_submissions(&ledger).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_empty_file_tells_of_a_worker_that_found_no_room() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = SubmissionFolder::at(root.path());
+        fs::create_dir(root.path().join("ended")).unwrap();
+        fs::write(folder.end(2, WITHOUT_ROOM), "").unwrap();
+        assert_eq!(folder.ended_chunks(), [2]);
+        let end = folder.end_of(2).unwrap().unwrap();
+        assert!(end.disk_full && end.code == STUCK, "{end:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt::Display, process::ExitCode};
 use durable::DiskError;
 
 use crate::{
-    batch::session::{CONTINUE, TAKEN},
+    batch::standing::{CONTINUE, STUCK, TAKEN},
     config::Diagnostic,
     ledger::{LedgerError, LockError},
 };
@@ -21,6 +21,8 @@ pub enum Exit {
     RunsFailed(String),
     /// The orchestrator cannot continue. Code 3.
     Stuck(String),
+    /// The orchestrator or a worker cannot continue before there is room on a disk. Code 3.
+    DiskFull(String),
     /// Another orchestrator uses the results folder. Code 4.
     Locked(String),
     /// A worker was asked to stop and has written checkpoints. Code 85: the batch system is to start it again.
@@ -56,7 +58,7 @@ impl Exit {
         match self {
             Exit::Diagnosed(_) | Exit::Mistake(_) => 1,
             Exit::RunsFailed(_) => 2,
-            Exit::Stuck(_) => 3,
+            Exit::Stuck(_) | Exit::DiskFull(_) => STUCK,
             Exit::Locked(_) => TAKEN,
             Exit::ToBeContinued(_) => CONTINUE,
             Exit::Interrupted(_) => Exit::INTERRUPTED,
@@ -71,6 +73,7 @@ impl Exit {
             Exit::Mistake(message)
             | Exit::RunsFailed(message)
             | Exit::Stuck(message)
+            | Exit::DiskFull(message)
             | Exit::Locked(message)
             | Exit::ToBeContinued(message)
             | Exit::Interrupted(message) => message.clone(),
@@ -86,9 +89,10 @@ impl Exit {
         };
         match self {
             Exit::Diagnosed(diagnostic) => Some(diagnostic.render(colour)),
-            Exit::Mistake(message) | Exit::Stuck(message) | Exit::Locked(message) => {
-                Some(format!("{label}: {message}"))
-            }
+            Exit::Mistake(message)
+            | Exit::Stuck(message)
+            | Exit::DiskFull(message)
+            | Exit::Locked(message) => Some(format!("{label}: {message}")),
             Exit::RunsFailed(message)
             | Exit::ToBeContinued(message)
             | Exit::Interrupted(message) => Some(message.clone()),
@@ -99,13 +103,16 @@ impl Exit {
 
 impl From<DiskError> for Exit {
     fn from(error: DiskError) -> Exit {
-        Exit::stuck(error)
+        LedgerError::from(error).into()
     }
 }
 
 impl From<LedgerError> for Exit {
     fn from(error: LedgerError) -> Exit {
-        Exit::stuck(error)
+        match error.is_disk_full() {
+            true => Exit::DiskFull(error.to_string()),
+            false => Exit::stuck(error),
+        }
     }
 }
 

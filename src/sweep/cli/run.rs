@@ -32,7 +32,7 @@ use crate::{
     run::{
         leftovers,
         mps::Mps,
-        scheduler::Tally,
+        scheduler::{Halt, Tally},
         session::{Role, Session, SessionError},
         slots::{Layout, PlaceId},
         stragglers,
@@ -80,6 +80,9 @@ pub(super) struct Run {
     #[arg(long)]
     detach: bool,
 }
+
+/// What a session that cannot continue leaves behind.
+const KEPT: &str = "finished runs are kept; fix the cause and rerun the same command";
 
 impl Run {
     pub(super) fn run(&self, interrupts: &Interrupts) -> Result<(), Exit> {
@@ -188,26 +191,34 @@ impl Run {
 
     /// Returns why a session that watched over Slurm has ended before its jobs.
     fn verdict_of_slurm(&self, tally: &Tally) -> Result<(), Exit> {
-        let left = counted(tally.not_started, "job");
+        let left = counted(tally.left(), "job");
         let resume = self.resume_command();
-        if tally.interrupted {
-            return Err(Exit::Interrupted(format!(
+        match tally.halt() {
+            Some(Halt::Interrupted) => Err(Exit::Interrupted(format!(
                 "interrupted, {left} left; what Slurm has goes on: `{resume}` watches over it again, and `{}` ends it",
                 self.target.command("stop")
-            )));
-        }
-        if let Some(message) = &tally.stranded {
-            return Err(Exit::mistake(format!(
+            ))),
+            Some(Halt::Stranded(message)) => Err(Exit::mistake(format!(
                 "Slurm refuses the array: {message}\nhint: {left} left; correct `on.slurm` in [resources], then `{resume}`"
-            )));
+            ))),
+            // The report comes first.
+            Some(Halt::DiskFull | Halt::GaveUp | Halt::Taken) | None => {
+                self.tell_detached(tally);
+                Ok(())
+            }
         }
-        if self.detach && tally.not_started > 0 {
+    }
+
+    /// Tells someone who detaches what is left, and how to come back.
+    fn tell_detached(&self, tally: &Tally) {
+        if self.detach && tally.left() > 0 {
             tell(&format!(
-                "{left} left, and all that can start is submitted; `{resume}` watches over it, `{}` shows it",
+                "{} left, and all that can start is submitted; `{}` watches over it, `{}` shows it",
+                counted(tally.left(), "job"),
+                self.resume_command(),
                 self.target.command("status")
             ));
         }
-        Ok(())
     }
 
     /// Submits the jobs to Slurm and watches over them.
@@ -248,9 +259,8 @@ impl Run {
             .run(freshness, &mut progress)
             .map_err(|error| match error {
                 BatchError::Lock(error) => error.into(),
-                BatchError::Ledger(_) | BatchError::Io { .. } | BatchError::Submission(_) => {
-                    Exit::stuck(error)
-                }
+                BatchError::Ledger(error) => error.into(),
+                BatchError::Io { .. } | BatchError::Submission(_) => Exit::stuck(error),
             })
     }
 
@@ -275,50 +285,38 @@ impl Run {
     }
 
     fn verdict(&self, tally: &Tally, opened: &Opened) -> Result<(), Exit> {
-        let resume = self.resume_command();
-        if tally.interrupted {
-            return Err(Exit::Interrupted(format!(
-                "interrupted, {} left; resume with `{resume}`",
-                counted(tally.not_started, "job")
-            )));
-        }
-        if tally.disk_full {
-            return Err(Exit::stuck(format!(
-                "a disk is full or cannot be written, {} left; make room and resume with `{resume}`",
-                counted(tally.not_started + tally.failed, "job")
-            )));
-        }
-        if let Some(message) = &tally.stranded {
-            return Err(Exit::stuck(format!(
-                "nothing is left to run on ({message}), {} left; fix the cause and resume with `{resume}`",
-                counted(tally.not_started, "job")
-            )));
-        }
-        if tally.taken > 0 {
-            return Err(Exit::Locked(format!(
-                "other processes work on {}, {} left; wait for them, and then `{resume}` makes the table",
-                counted(tally.taken, "job"),
-                counted(tally.taken + tally.not_started, "job")
-            )));
-        }
-        let status = self.target.command("status");
-        if tally.gave_up {
-            return Err(Exit::RunsFailed(format!(
-                "stopped after {} (resources.on_failure), {} left; see `{status}`, and resume with `{resume}`",
-                counted(tally.failed, "failed job"),
-                counted(tally.not_started, "job")
-            )));
-        }
-        if tally.failed > 0 {
-            let failed = counted(tally.failed, "job");
-            return Err(Exit::RunsFailed(format!("{failed} failed; see `{status}`")));
-        }
-        match studies::waiting_in_vain(opened) {
-            0 => Ok(()),
-            count => Err(Exit::RunsFailed(format!(
-                "{} cannot go on: a trial ended without its validation score; see `{status}`",
-                studies::counted_searches(count)
+        let (left, failed) = (counted(tally.left(), "job"), tally.failed);
+        let (resume, status) = (self.resume_command(), self.target.command("status"));
+        match tally.halt() {
+            Some(Halt::Interrupted) => Err(Exit::Interrupted(format!(
+                "interrupted, {left} left; resume with `{resume}`"
             ))),
+            Some(Halt::DiskFull) => Err(Exit::DiskFull(format!(
+                "a disk is full or cannot be written, {} left; make room and resume with `{resume}`",
+                counted(tally.left() + failed, "job")
+            ))),
+            Some(Halt::Stranded(message)) => Err(Exit::stuck(format!(
+                "nothing is left to run on ({message}), {left} left; fix the cause and resume with `{resume}`"
+            ))),
+            Some(Halt::GaveUp) => Err(Exit::RunsFailed(format!(
+                "stopped after {} (resources.on_failure), {left} left; see `{status}`, and resume with `{resume}`",
+                counted(failed, "failed job")
+            ))),
+            Some(Halt::Taken) => Err(Exit::Locked(format!(
+                "other processes work on {}, {left} left; wait for them, and then `{resume}` makes the table",
+                counted(tally.taken, "job")
+            ))),
+            None if failed > 0 => {
+                let failed = counted(failed, "job");
+                Err(Exit::RunsFailed(format!("{failed} failed; see `{status}`")))
+            }
+            None => match studies::waiting_in_vain(opened) {
+                0 => Ok(()),
+                count => Err(Exit::RunsFailed(format!(
+                    "{} cannot go on: a trial ended without its validation score; see `{status}`",
+                    studies::counted_searches(count)
+                ))),
+            },
         }
     }
 
@@ -384,12 +382,13 @@ pub(super) fn mps(resources: &Resources, layout: &Layout) -> Result<Option<Mps>,
 
 impl From<SessionError> for Exit {
     fn from(error: SessionError) -> Exit {
+        if error.is_disk_full() {
+            return Exit::DiskFull(format!("{error}\n{KEPT}"));
+        }
         match error {
             SessionError::Ledger(error) if error.is_superseded() => Exit::Locked(error.to_string()),
             SessionError::Ledger(LedgerError::Disk(_) | LedgerError::Io { .. })
-            | SessionError::Journal { .. } => Exit::stuck(format!(
-                "{error}\nfinished runs are kept; fix the cause and rerun the same command"
-            )),
+            | SessionError::Journal { .. } => Exit::stuck(format!("{error}\n{KEPT}")),
             SessionError::Superseded => Exit::Locked(error.to_string()),
             SessionError::Lock(error) => error.into(),
             SessionError::Ledger(LedgerError::Damaged { .. }) | SessionError::WrongReply { .. } => {

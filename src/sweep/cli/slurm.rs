@@ -215,6 +215,9 @@ fn in_words(end: End) -> String {
         End::Finished => "has finished".to_owned(),
         End::Stopped => "stopped with checkpoints".to_owned(),
         End::Taken => "left its jobs to other processes".to_owned(),
+        End::DiskFull => "found a disk full, or could not write to it: make room; until there is some, they are tried \
+                          again ever more rarely"
+            .to_owned(),
         End::Unable(code) => format!("could not work (exit code {code})"),
         End::Cut(cause) => cause.in_words().to_owned(),
         End::Lost => "is gone, and Slurm does not say why".to_owned(),
@@ -332,10 +335,15 @@ impl BatchWatcher for BatchProgress<'_> {
     fn again(&mut self, element: &str, end: End, jobs: usize) {
         let jobs = counted(jobs, "job");
         let again = Tone::Doubtful.word("again");
-        self.say(&format!(
+        let line = format!(
             "{again} {jobs} of element {element}, which {}",
             in_words(end)
-        ));
+        );
+        // Someone has to make room.
+        match end == End::DiskFull {
+            true => tell(&line),
+            false => self.say(&line),
+        }
     }
 
     fn done(&mut self, _job: Job) {

@@ -28,7 +28,7 @@ use crate::{
         in_words,
     },
     run::{
-        scheduler::Tally,
+        scheduler::{Halt, Tally},
         session::{Role, Session},
         trainer::Trainer,
     },
@@ -71,8 +71,7 @@ impl Worker {
             return Ok(());
         }
         let worked = self.work_on(&submission, &chunk, &folder, &interrupts);
-        let code = worked.as_ref().err().map_or(0, Exit::number);
-        folder.note_end(self.chunk, WorkerEnd { code })?;
+        folder.note_end(self.chunk, end_of(&worked))?;
         worked
     }
 
@@ -145,6 +144,13 @@ impl Worker {
     }
 }
 
+fn end_of(worked: &Result<(), Exit>) -> WorkerEnd {
+    WorkerEnd {
+        code: worked.as_ref().err().map_or(0, Exit::number),
+        disk_full: matches!(worked, Err(Exit::DiskFull(_))),
+    }
+}
+
 /// Makes a folder the current one, as it was when the sweep was submitted.
 fn go_to(folder: &Path) -> Result<(), Exit> {
     env::set_current_dir(folder).map_err(|error| {
@@ -206,43 +212,41 @@ fn some_of(names: &[String]) -> String {
 }
 
 fn verdict(tally: &Tally, waiting: &[Job], opened: &Opened) -> Result<(), Exit> {
-    let left = counted(tally.not_started + tally.taken, "job");
-    if tally.interrupted && tally.not_started > 0 {
-        return Err(Exit::ToBeContinued(format!(
+    let left = counted(tally.left(), "job");
+    match tally.halt() {
+        Some(Halt::Interrupted) => Err(Exit::ToBeContinued(format!(
             "stopped with checkpoints, {left} left"
-        )));
-    }
-    if tally.disk_full {
-        return Err(Exit::stuck(format!(
-            "a disk is full or cannot be written, {left} left"
-        )));
-    }
-    if let Some(message) = &tally.stranded {
-        return Err(Exit::stuck(format!(
+        ))),
+        Some(Halt::DiskFull) => Err(Exit::DiskFull(format!(
+            "a disk is full or cannot be written, {} left",
+            counted(tally.left() + tally.failed, "job")
+        ))),
+        Some(Halt::Stranded(message)) => Err(Exit::stuck(format!(
             "nothing is left to run on ({message}), {left} left"
-        )));
-    }
-    if tally.gave_up {
-        return Err(Exit::stuck(format!(
+        ))),
+        Some(Halt::GaveUp) => Err(Exit::stuck(format!(
             "stopped after {} (resources.on_failure), {left} left",
             counted(tally.failed, "failed job")
-        )));
-    }
-    if tally.taken > 0 {
-        return Err(Exit::Locked(format!(
+        ))),
+        Some(Halt::Taken) => Err(Exit::Locked(format!(
             "other processes work on {}, {left} left",
             counted(tally.taken, "job")
-        )));
+        ))),
+        None => require_all_started(waiting, opened),
     }
-    if !waiting.is_empty() {
-        let names = waiting.iter().map(|&job| opened.plan.name_of_job(job));
-        return Err(Exit::stuck(format!(
-            "{} of the chunk cannot start, because what it needs is not done: {}",
-            counted(waiting.len(), "job"),
-            some_of(&names.collect::<Vec<_>>())
-        )));
+}
+
+/// Fails if jobs of the chunk wait for others that are not in it.
+fn require_all_started(waiting: &[Job], opened: &Opened) -> Result<(), Exit> {
+    if waiting.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let names = waiting.iter().map(|&job| opened.plan.name_of_job(job));
+    Err(Exit::stuck(format!(
+        "{} of the chunk cannot start, because what it needs is not done: {}",
+        counted(waiting.len(), "job"),
+        some_of(&names.collect::<Vec<_>>())
+    )))
 }
 
 impl From<SubmissionError> for Exit {

@@ -14,6 +14,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::Path,
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -27,6 +28,9 @@ use super::{AttemptFolder, Job, Ledger, LedgerError, SlurmJob, Writer, json_text
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
 /// A claim is free if it had no heartbeat for this long.
 const FREE_AFTER: Duration = Duration::from_secs(300);
+
+/// Between two looks at the attempts of a job that someone else has begun at the same moment.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A process that claims jobs.
 #[derive(Clone, Debug)]
@@ -137,7 +141,8 @@ impl Ledger {
             }
             let folder = self.job_folder(job);
             let Some(turn) = Turn::begin_after(latest, &folder)? else {
-                // Another process was faster.
+                // Another process was faster. A network file system may take a while to show its folder.
+                thread::sleep(BETWEEN_LOOKS);
                 continue;
             };
             let claim = Claim {

@@ -105,6 +105,7 @@ impl FileKind {
             FileKind::Standing => &[
                 "slurm/*/accepted.json",
                 "slurm/*/ended/*.json",
+                "slurm/*/ended/*.full",
                 "slurm/*/stop",
                 "slurm/*/over",
             ],

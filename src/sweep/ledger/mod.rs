@@ -264,6 +264,14 @@ impl LedgerError {
         }
     }
 
+    /// True if there is no space left for a file.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            LedgerError::Disk(error) => error.is_full(),
+            LedgerError::Io { .. } | LedgerError::Damaged { .. } => false,
+        }
+    }
+
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
         let path = path.to_owned();
         move |source| LedgerError::Io {

@@ -17,6 +17,7 @@ mod places;
 mod queue;
 mod rules;
 mod sharing;
+mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +38,7 @@ use crate::{
 
 pub use learned::Learned;
 pub use rules::ProcessEnd;
+pub use tally::{Halt, Tally};
 
 /// The number of ticks in a second.
 pub const TICKS_PER_SECOND: u32 = 10;
@@ -118,29 +120,6 @@ pub enum Action {
     Stop(Job),
     /// Kill a trainer.
     Kill(Job),
-}
-
-/// The number of jobs by what became of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Jobs whose results existed before.
-    pub reused: usize,
-    /// Jobs that were done in this session.
-    pub done: usize,
-    /// Jobs that failed.
-    pub failed: usize,
-    /// Jobs on which other processes work.
-    pub taken: usize,
-    /// Jobs that did not start or finish, because another failed or the sweep was interrupted.
-    pub not_started: usize,
-    /// True if the user interrupted.
-    pub interrupted: bool,
-    /// True if a disk was full.
-    pub disk_full: bool,
-    /// The last failure of the last place, if none is left to run on.
-    pub stranded: Option<String>,
-    /// True if failures kept further jobs from starting.
-    pub gave_up: bool,
 }
 
 /// Where and how a scheduler may start attempts.

@@ -86,6 +86,17 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// True if there is no space left for a file.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            SessionError::Ledger(error) => error.is_disk_full(),
+            SessionError::Journal(error) => error.is_full(),
+            SessionError::Lock(_) | SessionError::Superseded | SessionError::WrongReply { .. } => {
+                false
+            }
+        }
+    }
+
     fn journal(ledger: &Ledger, source: io::Error) -> SessionError {
         SessionError::Journal(DiskError::at("write the journal in", ledger.root())(source))
     }

@@ -264,6 +264,27 @@ fn lost_nodes_and_progress_are_never_held_against_a_job() {
 }
 
 #[test]
+fn a_full_disk_is_waited_for_ever_longer_and_never_held_against_a_job() {
+    let (mut dispatcher, mut array, _) = with_runs(2);
+    let mut rests = Vec::new();
+    for _ in 0..20 {
+        // Both elements of the array find the same disk full.
+        for chunk in 0..2 {
+            let id = element(array, chunk);
+            let actions = end(&mut dispatcher, id, End::DiskFull, 0);
+            assert!(actions.contains(&Action::Again(id, End::DiskFull, 2)));
+        }
+        rests.push(dispatcher.resting);
+        dispatcher.resting = 0;
+        array = submitted(&mut dispatcher).unwrap().0;
+    }
+    assert_eq!(rests[..6], [60, 120, 240, 480, 960, 960]);
+    assert_eq!(dispatcher.tally().failed, 0);
+    end(&mut dispatcher, element(array, 0), End::DiskFull, 1);
+    assert_eq!(dispatcher.resting, REST);
+}
+
+#[test]
 fn a_job_that_its_worker_gave_up_has_failed_and_what_waits_for_it_is_not_started() {
     let (mut dispatcher, array, _) = with_runs(1);
     let actions = end(&mut dispatcher, element(array, 0), End::Finished, 0);
@@ -299,6 +320,7 @@ enum Fate {
     Finish,
     Stop,
     Crash,
+    FillDisk,
     Vanish,
     Cancel,
     Nothing,
@@ -309,6 +331,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         Just(Fate::Finish),
         Just(Fate::Stop),
         Just(Fate::Crash),
+        Just(Fate::FillDisk),
         Just(Fate::Vanish),
         Just(Fate::Cancel),
         Just(Fate::Nothing),
@@ -348,6 +371,7 @@ proptest! {
                 Fate::Finish => (Some(Input::Left(id, End::Finished)), usize::MAX),
                 Fate::Stop => (Some(Input::Left(id, End::Stopped)), 1),
                 Fate::Crash => (Some(Input::Left(id, End::Unable(3))), 0),
+                Fate::FillDisk => (Some(Input::Left(id, End::DiskFull)), 0),
                 Fate::Vanish => (None, 1),
                 Fate::Cancel => (Some(observed(&live, id, Some(State::Ended(Cause::Cancelled)))), 0),
                 Fate::Nothing => continue,
