@@ -272,6 +272,10 @@ import golden_backbones  # noqa: E402 (needs the environment)
 
 golden_backbones.main()
 
+import golden_layers  # noqa: E402 (needs the environment)
+
+golden_layers.write_all(write)
+
 import golden_names  # noqa: E402 (needs the environment)
 
 golden_names.main()

@@ -18,6 +18,21 @@ pub struct ParamSpec {
     initial: Init,
     /// True if a tensor of four dimensions is stored channels last.
     channels_last: bool,
+    /// Number of its layer.
+    layer: u32,
+    /// True if it is one of those that weight decay usually shrinks.
+    decays: bool,
+}
+
+/// One tensor in a flat tensor, as an optimizer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// How many numbers it has.
+    pub length: i64,
+    /// Number of its layer, from the image on.
+    pub layer: u32,
+    /// True for matrices and kernels; false for norms, biases, tokens and the positions of tokens.
+    pub decays: bool,
 }
 
 /// Initialization of a tensor.
@@ -41,6 +56,7 @@ pub enum Init {
 pub struct Parameters {
     flat: Tensor,
     names: Vec<String>,
+    segments: Vec<Segment>,
     views: Vec<Tensor>,
 }
 
@@ -51,6 +67,21 @@ impl ParamSpec {
             shape: shape.to_vec(),
             initial,
             channels_last: false,
+            layer: 0,
+            decays: shape.len() > 1,
+        }
+    }
+
+    /// Sets the number of the layer.
+    pub(crate) fn in_layer(self, layer: u32) -> ParamSpec {
+        ParamSpec { layer, ..self }
+    }
+
+    /// Exempts a tensor of several dimensions from weight decay that leaves out norms and biases.
+    pub(crate) fn without_decay(self) -> ParamSpec {
+        ParamSpec {
+            decays: false,
+            ..self
         }
     }
 
@@ -66,6 +97,14 @@ impl ParamSpec {
 
     pub(crate) fn len(&self) -> i64 {
         self.shape.iter().product()
+    }
+
+    pub(crate) fn segment(&self) -> Segment {
+        Segment {
+            length: self.len(),
+            layer: self.layer,
+            decays: self.decays,
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -164,6 +203,7 @@ impl Parameters {
         let views = slots.iter().zip(ends).map(view).collect();
         Parameters {
             views,
+            segments: slots.iter().map(|(_, slot)| slot.segment()).collect(),
             names: slots.into_iter().map(|(_, slot)| slot.name).collect(),
             flat,
         }
@@ -194,6 +234,11 @@ impl Parameters {
 
     pub(crate) fn views(&self) -> &[Tensor] {
         &self.views
+    }
+
+    /// Returns the tensors in their order in the flat one.
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// Returns the views with their names.

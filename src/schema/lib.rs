@@ -94,7 +94,7 @@ pub use metric::{Metric, ParseMetricError, Scores};
 pub use model::{BatchNorm, Gem, Model, Pooling, Precision};
 pub use parts::*;
 pub use provenance::{Computation, GpuModel, Host};
-pub use recipe::{Cut, Fold, LabelMap, Labels, Recipe, Training, TrainingImages};
+pub use recipe::{Cut, Decayed, Fold, LabelMap, Labels, Recipe, Training, TrainingImages};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
     Doubt, Drawn, DrawnImage, Embedded, EmbeddedAgain, Exported, Finished, Fitted, Imported,

@@ -153,6 +153,12 @@ pub struct Training {
     /// Changes the weights of the head. Absent: as those of the trunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_optimizer: Option<Optimizer>,
+    /// Which parameters of the network weight decay shrinks.
+    #[serde(default, skip_serializing_if = "Decayed::are_all")]
+    pub weight_decay_on: Decayed,
+    /// The learning rate of a layer of the trunk, relative to that of the layer behind it. Absent: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_decay: Option<f64>,
     /// How learning rates change with time.
     #[serde(default = "constant", skip_serializing_if = "Schedule::is_constant")]
     pub schedule: Schedule,
@@ -308,6 +314,8 @@ impl Training {
             optimizer,
             loss_optimizer: None,
             head_optimizer: None,
+            weight_decay_on: Decayed::All,
+            layer_decay: None,
             schedule: Schedule::Constant,
             warm_up: None,
             survey: None,
@@ -349,6 +357,24 @@ impl TrainingImages {
     /// Returns true if all images are trained on, with their own labels.
     pub fn are_all(&self) -> bool {
         *self == TrainingImages::default()
+    }
+}
+
+/// Which parameters of a network weight decay shrinks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decayed {
+    /// All of them, as PyTorch's optimizers do.
+    #[default]
+    All,
+    /// Matrices and kernels: no norms and biases, and neither tokens nor what positions add, as timm has it.
+    Matrices,
+}
+
+impl Decayed {
+    /// True if no parameter is left out.
+    pub fn are_all(&self) -> bool {
+        *self == Decayed::All
     }
 }
 

@@ -5,10 +5,10 @@ use std::ops::Range;
 use dml::{
     model::{Group, Network},
     objective::Objective,
-    optim::{FlatOptimizer, clip},
+    optim::{FlatOptimizer, Stretch, clip},
     state::{State, StateError},
 };
-use schema::{Clip, Optimizer, Training};
+use schema::{Clip, Decayed, Optimizer, Training};
 use tch::Tensor;
 
 use crate::Failed;
@@ -88,19 +88,24 @@ impl Optimizers {
                 "this model has no weights, there is nothing to train",
             ));
         }
-        let weights = network.flat_parameters();
-        let groups = groups.into_iter().map(|(group, range)| GroupOptimizer {
-            group,
-            optimizer: FlatOptimizer::new(of_group(training, group), &part(weights, &range)),
-            range,
+        let groups = groups.into_iter().map(|(group, range)| {
+            let stretches = stretches(training, network, &range);
+            let weights = part(network.flat_parameters(), &range);
+            let settings = of_group(training, group);
+            GroupOptimizer {
+                group,
+                optimizer: FlatOptimizer::in_stretches(settings, &weights, stretches),
+                range,
+            }
         });
+        let groups = groups.collect();
         let of_losses = training
             .loss_optimizer
             .as_ref()
             .unwrap_or(&training.optimizer);
         let losses = objective.flat_parameters().into_iter();
         Ok(Optimizers {
-            groups: groups.collect(),
+            groups,
             losses: losses
                 .map(|parameters| FlatOptimizer::new(of_losses, parameters))
                 .collect(),
@@ -166,6 +171,32 @@ fn of_group(training: &Training, group: Group) -> &Optimizer {
     }
 }
 
+/// Returns the tensors of a range of the network's flat tensor, with the factors that the training has for each.
+fn stretches(training: &Training, network: &Network, range: &Range<i64>) -> Vec<Stretch> {
+    let mut first = 0;
+    let mut stretches = Vec::new();
+    for segment in network.segments() {
+        if range.contains(&first) {
+            stretches.push(Stretch {
+                length: segment.length,
+                rate: rate(training, network.last_layer() - segment.layer),
+                decay: match training.weight_decay_on {
+                    Decayed::Matrices if !segment.decays => 0.0,
+                    Decayed::Matrices | Decayed::All => 1.0,
+                },
+            });
+        }
+        first += segment.length;
+    }
+    stretches
+}
+
+/// Returns the factor of the learning rate of the layer that has this number of layers behind it.
+fn rate(training: &Training, behind: u32) -> f64 {
+    let decay = training.layer_decay.unwrap_or(1.0);
+    decay.powf(behind.into())
+}
+
 /// Returns a view of a range of a flat tensor.
 fn part(flat: &Tensor, range: &Range<i64>) -> Tensor {
     flat.narrow(0, range.start, range.end - range.start)
@@ -175,5 +206,68 @@ fn clipped(gradient: &Tensor, bound: Option<Clip>) -> Tensor {
     match bound {
         Some(bound) => clip(gradient, bound),
         None => gradient.shallow_clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dml::{model::NetworkConfig, tch::Device};
+    use schema::{Backbone, Contrastive, Loss, RandomSampler, Sampler, Sgd};
+
+    use super::*;
+
+    /// The change of each tensor by a step along a gradient of ones, with its name.
+    fn changes(change: impl Fn(&mut Training)) -> Vec<(String, f64)> {
+        let optimizer = Optimizer::Sgd(Sgd {
+            lr: 1.0,
+            weight_decay: 1.0,
+            ..Sgd::default()
+        });
+        let loss = Loss::Contrastive(Contrastive::default());
+        let sampler = Sampler::Random(RandomSampler { batch: 4 });
+        let mut training = Training::new(loss, sampler, optimizer, 1);
+        change(&mut training);
+        let config = NetworkConfig::new(Backbone::Conv4, 1, 16, Some(3));
+        let mut network = Network::new(config, 1, Device::Cpu).unwrap();
+        let _ = network.flat_parameters().fill_(1.0);
+        let mut objective = Objective::sum(Vec::new());
+        let mut optimizers = Optimizers::new(&training, &mut network, &mut objective).unwrap();
+        let ones = network.flat_parameters().ones_like();
+        let gradients = Gradients::new((ones, Vec::new()));
+        let step = OptimizerStep {
+            rate: 1.0,
+            trunk_frozen: false,
+        };
+        optimizers.step(&mut network, &mut objective, &gradients, step);
+        let tensors = network.parameters();
+        let change = |(name, tensor): (&str, &Tensor)| {
+            (
+                name.to_owned(),
+                1.0 - tensor.flatten(0, -1).double_value(&[-1]),
+            )
+        };
+        tensors.map(change).collect()
+    }
+
+    #[test]
+    fn the_rate_of_a_layer_is_a_fraction_of_that_of_the_layer_behind_it() {
+        let changes = changes(|training| training.layer_decay = Some(0.5));
+        for (name, change) in changes {
+            let behind = match name.strip_prefix("block") {
+                Some(rest) => 5 - rest[..1].parse::<i32>().unwrap(),
+                None => 0,
+            };
+            assert_eq!(change, 2.0 * 0.5f64.powi(behind), "{name}");
+        }
+    }
+
+    #[test]
+    fn weight_decay_can_leave_out_norms_and_biases() {
+        let changes = changes(|training| training.weight_decay_on = Decayed::Matrices);
+        for (name, change) in changes {
+            let is_matrix = name.ends_with("conv.weight") || name == "embedding.weight";
+            let expected = if is_matrix { 2.0 } else { 1.0 };
+            assert_eq!(change, expected, "{name}");
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use schema::{
     Activation, AdamW, Additive, Adversarial, AnchorNeighbor, Binomial, Boost, Cascade, CascadeOf,
-    ClassBalanced, Clip, Cosine, Diversity, Divide, EmbeddingHead, FixedPairs, Hierarchical,
-    HierarchicalTriplet, Join, Links, MemoryInit, MemoryKey, MemoryWrap, Miner, MultiStep, Plateau,
-    RandomSampler, Schedule, Span, StepSchedule, Straddling, Survey, TreeOf, WarmUp, WeightedLoss,
+    ClassBalanced, Clip, Cosine, Decayed, Diversity, Divide, EmbeddingHead, FixedPairs,
+    Hierarchical, HierarchicalTriplet, Join, Links, MemoryInit, MemoryKey, MemoryWrap, Miner,
+    MultiStep, Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling, Survey, TreeOf,
+    WarmUp, WeightedLoss,
 };
 
 use super::*;
@@ -13,7 +14,7 @@ type Change = fn(&mut Training);
 
 /// One change for each value of each choice. Each recipe has the n-th value of every choice, so that all pairs of
 /// neighbours meet, not all combinations.
-const OPTIMIZERS: [Change; 7] = [
+const OPTIMIZERS: [Change; 8] = [
     |training| {
         training.optimizer = Optimizer::Adam(Adam {
             amsgrad: true,
@@ -53,6 +54,10 @@ const OPTIMIZERS: [Change; 7] = [
             dampening: 0.2,
             ..Sgd::default()
         });
+    },
+    |training| {
+        training.layer_decay = Some(0.5);
+        training.weight_decay_on = Decayed::Matrices;
     },
     |training| {
         training.head_optimizer = Some(Optimizer::Sgd(Sgd {

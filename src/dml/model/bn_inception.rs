@@ -82,6 +82,7 @@ fn convolution(builder: &mut ParamBuilder, name: &str, shape: Shape) -> ConvNorm
 
 impl Block {
     fn new(builder: &mut ParamBuilder, widths: &Widths, average: Pool) -> Block {
+        builder.begin_layer();
         let &Widths(block, inputs, single, [reduced, small], [reduced_double, double], projection) =
             widths;
         let pool = match block {

@@ -24,6 +24,9 @@ impl Layers {
     fn new(builder: &mut ParamBuilder, channels: i64) -> Layers {
         let inputs = [channels, FEATURES, FEATURES, FEATURES];
         let block = |(number, inputs): (i64, i64)| {
+            if number > 1 {
+                builder.begin_layer();
+            }
             let names = [format!("block{number}.conv"), format!("block{number}.bn")];
             ConvNorm::new(
                 builder,

@@ -75,6 +75,7 @@ impl ConvNext {
             built.push(Stage::new(builder, &name, blocks, [inputs, width]));
             inputs = width;
         }
+        builder.begin_head();
         ConvNext {
             stem,
             stages: built,
@@ -85,6 +86,7 @@ impl ConvNext {
 
 impl Stage {
     fn new(builder: &mut ParamBuilder, name: &str, blocks: i64, widths: [i64; 2]) -> Stage {
+        builder.begin_layer();
         let [inputs, width] = widths;
         let downsample = |builder: &mut ParamBuilder| {
             (
@@ -99,7 +101,13 @@ impl Stage {
         Stage {
             downsample: (inputs != width).then(|| downsample(builder)),
             blocks: (0..blocks)
-                .map(|number| Block::new(builder, &format!("{name}.blocks.{number}"), width))
+                .map(|number| {
+                    // The first block shares its layer with what halves the map.
+                    if number > 0 {
+                        builder.begin_layer();
+                    }
+                    Block::new(builder, &format!("{name}.blocks.{number}"), width)
+                })
                 .collect(),
         }
     }

@@ -50,6 +50,7 @@ impl EfficientNetLite0 {
         let (mut blocks, mut inputs) = (Vec::new(), 32);
         for (expansion, outputs, count, kernel, first_stride) in STAGES {
             for number in 0..count {
+                builder.begin_layer();
                 let stride = if number == 0 { first_stride } else { 1 };
                 let (name, width) = (format!("_blocks.{}", blocks.len()), inputs * expansion);
                 let mut of = |conv: &str, norm: &str, shape| {

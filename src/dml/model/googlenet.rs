@@ -81,6 +81,7 @@ fn convolution(builder: &mut ParamBuilder, name: &str, shape: Shape) -> ConvNorm
 
 impl Block {
     fn new(builder: &mut ParamBuilder, widths: &Widths) -> Block {
+        builder.begin_layer();
         let &Widths(name, inputs, single, small, other, projection) = widths;
         let mut of =
             |branch: &str, shape| convolution(builder, &format!("inception{name}.{branch}"), shape);

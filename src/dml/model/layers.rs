@@ -25,6 +25,10 @@ pub(super) struct ParamBuilder {
     pub(super) channels_last: bool,
     /// Indices of the scales and shifts of batch norms among the parameters.
     pub(super) norms: Vec<usize>,
+    /// Number of the layer that is built, from the image on.
+    pub(super) layer: u32,
+    /// True once what follows the last layer of the trunk is built.
+    pub(super) is_behind_trunk: bool,
 }
 
 /// Initialization of the weights of convolutions.
@@ -56,7 +60,41 @@ impl ParamBuilder {
         shape: &[i64],
         initial: Init,
     ) -> Parameter {
-        self.parameters.push(ParamSpec::new(name, shape, initial));
+        self.add(ParamSpec::new(name, shape, initial))
+    }
+
+    /// Adds a token, or what is added to tokens or to the attention between them: no matrix, though it has several
+    /// dimensions.
+    pub(super) fn token(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[i64],
+        initial: Init,
+    ) -> Parameter {
+        self.add(ParamSpec::new(name, shape, initial).without_decay())
+    }
+
+    /// Begins the next layer: what layer-wise decay of learning rates tells apart.
+    pub(super) fn begin_layer(&mut self) {
+        self.layer += 1;
+    }
+
+    /// Begins the layer behind the trunk, unless the trunk has done so for a norm or a pooling of its own.
+    pub(super) fn begin_head(&mut self) {
+        if !self.is_behind_trunk {
+            self.begin_layer();
+        }
+        self.is_behind_trunk = true;
+    }
+
+    /// Returns the number of the last layer that has parameters.
+    pub(super) fn last_layer(&self) -> u32 {
+        let layers = self.parameters.iter().map(|spec| spec.segment().layer);
+        layers.max().unwrap_or_default()
+    }
+
+    fn add(&mut self, spec: ParamSpec) -> Parameter {
+        self.parameters.push(spec.in_layer(self.layer));
         Parameter(self.parameters.len() - 1)
     }
 
@@ -66,9 +104,8 @@ impl ParamBuilder {
     }
 
     fn kernels(&mut self, name: String, shape: &[i64], initial: Init) -> Parameter {
-        self.parameters
-            .push(ParamSpec::new(name, shape, initial).channels_last(self.channels_last));
-        Parameter(self.parameters.len() - 1)
+        let last = self.channels_last;
+        self.add(ParamSpec::new(name, shape, initial).channels_last(last))
     }
 
     fn statistic(&mut self, name: String, shape: &[i64], initial: Init) -> Statistic {

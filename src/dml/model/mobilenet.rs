@@ -66,6 +66,7 @@ fn block(
     expansion: i64,
     stride: i64,
 ) -> Inverted {
+    builder.begin_layer();
     let width = inputs * expansion;
     let mut place = 0;
     let mut pair = |builder: &mut ParamBuilder, shape| {

@@ -57,7 +57,7 @@ use crate::{
     blocks::Block,
     distance::normalize,
     links::HeadOutput,
-    parameters::{ParamSpec, Parameters},
+    parameters::{ParamSpec, Parameters, Segment},
     processor::has_bf16,
     state::{State, StateError, copy, overwrite},
 };
@@ -185,6 +185,7 @@ pub struct Network {
     frozen: Vec<bool>,
     /// Number of the trainable parameters of the trunk, which come first.
     trunk_parameters: i64,
+    last_layer: u32,
     trunk_frozen: bool,
 }
 
@@ -229,6 +230,7 @@ impl Network {
             .zip(&frozen)
             .filter(|(_, frozen)| !**frozen);
         let trunk_parameters = trainable.map(|(slot, _)| slot.len()).sum();
+        builder.begin_head();
         let heads = Heads::new(&mut builder, &config.model, |tap| config.features_of(tap));
         let pooling = config.model.pooling.filter(|_| heads.are_none());
         let pool = Pool::new(&mut builder, "", pooling.unwrap_or(schema::Pooling::Avg));
@@ -238,6 +240,7 @@ impl Network {
             HeadLayers::new(&mut builder, "", head, config.features(), width.into())
         });
         frozen.resize(builder.parameters.len(), false);
+        let last_layer = builder.last_layer();
         let numbered = (0..).zip(builder.parameters).zip(&frozen);
         let (constants, parameters): (Vec<_>, Vec<_>) = numbered.partition(|(_, frozen)| **frozen);
         let slots = |slots: Vec<((u64, ParamSpec), &bool)>| {
@@ -277,6 +280,7 @@ impl Network {
             placed,
             frozen,
             trunk_parameters,
+            last_layer,
             trunk_frozen: false,
         })
     }
@@ -434,6 +438,16 @@ impl Network {
     /// with the layers: changed in place, for instance by an optimizer, it changes the network.
     pub fn flat_parameters(&mut self) -> &mut Tensor {
         self.parameters.flat_mut()
+    }
+
+    /// Returns the tensors that make up [`flat_parameters`](Self::flat_parameters), in their order.
+    pub fn segments(&self) -> &[Segment] {
+        self.parameters.segments()
+    }
+
+    /// Returns the number of the last layer: that of the head, or of the trunk if there is none.
+    pub fn last_layer(&self) -> u32 {
+        self.last_layer
     }
 
     /// Returns the gradient `[p]` of a scalar `loss`, in the order of [`flat_parameters`](Self::flat_parameters).

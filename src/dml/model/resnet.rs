@@ -104,6 +104,7 @@ impl Block {
         shapes: Vec<Shape>,
         shortcut: Option<Shape>,
     ) -> Block {
+        builder.begin_layer();
         let convolution = |(number, shape): (i64, Shape)| {
             ConvNorm::new(
                 builder,

@@ -56,6 +56,7 @@ impl Fire {
         builder: &mut ParamBuilder,
         (place, inputs, squeezed, expanded): (i64, i64, i64, i64),
     ) -> Fire {
+        builder.begin_layer();
         let mut of = |name: &str, shape: Shape| {
             Conv::new(builder, &format!("features.{place}.{name}"), shape.biased())
         };

@@ -83,6 +83,7 @@ impl Swin {
 
 impl Stage {
     fn new(builder: &mut ParamBuilder, number: u32, blocks: i64, width: i64) -> Stage {
+        builder.begin_layer();
         let name = format!("layers.{number}");
         let downsample = |builder: &mut ParamBuilder| {
             let part = |part: &str| format!("{name}.downsample.{part}");
@@ -100,7 +101,13 @@ impl Stage {
         Stage {
             downsample: (number > 0).then(|| downsample(builder)),
             blocks: (0..blocks)
-                .map(|block| Block::new(builder, &format!("{name}.blocks.{block}"), width))
+                .map(|block| {
+                    // The first block shares its layer with what halves the map.
+                    if block > 0 {
+                        builder.begin_layer();
+                    }
+                    Block::new(builder, &format!("{name}.blocks.{block}"), width)
+                })
                 .collect(),
         }
     }
@@ -243,7 +250,7 @@ impl Block {
         let distances = (2 * WINDOW - 1) * (2 * WINDOW - 1);
         Block {
             before_attention: LayerNorm::new(builder, &part("norm1"), width, EPSILON),
-            by_distance: builder.parameter(
+            by_distance: builder.token(
                 part("attn.relative_position_bias_table"),
                 &[distances, heads],
                 Init::Normal(0.02),

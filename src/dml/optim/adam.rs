@@ -24,7 +24,7 @@ impl UpdateRule for Adam {
         let [first, second, largest @ ..] = buffers else {
             unreachable!("Adam has two moments")
         };
-        let gradient = with_weight_decay(gradient, parameters, self.weight_decay);
+        let gradient = with_weight_decay(gradient, parameters, self.weight_decay * at.decay);
         let _ = first.lerp_(&gradient, 1.0 - self.betas.0[0]);
         *second *= self.betas.0[1];
         *second += gradient.square() * (1.0 - self.betas.0[1]);

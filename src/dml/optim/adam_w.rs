@@ -29,7 +29,7 @@ impl UpdateRule for AdamW {
         buffers: &mut [Tensor],
         at: StepInfo,
     ) {
-        *parameters *= 1.0 - self.lr * at.rate * self.weight_decay;
+        *parameters *= 1.0 - self.lr * at.rate * (self.weight_decay * at.decay);
         adam(self).update(parameters, gradient, buffers, at);
     }
 }

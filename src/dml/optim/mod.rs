@@ -3,6 +3,9 @@
 //! All parameters of a network are views of one flat tensor, and their gradients are another. An [`UpdateRule`] is
 //! therefore a handful of operations whatever the network, and the state of a [`FlatOptimizer`] is a few tensors. The
 //! settings of each rule are [`schema`]'s; the updates are PyTorch's, in the same order of operations.
+//!
+//! Where layers differ in learning rate, or only matrices decay, the flat tensor is updated [`Stretch`] by stretch, each with
+//! factors of its own: what PyTorch calls parameter groups.
 
 mod adam;
 mod adam_w;
@@ -43,6 +46,35 @@ pub struct StepInfo {
     pub number: i64,
     /// Factor of the learning rate, see [`LrSchedule`].
     pub rate: f64,
+    /// Factor of the weight decay.
+    pub decay: f64,
+}
+
+/// A stretch of a flat tensor that is updated with factors of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stretch {
+    /// How many numbers it has.
+    pub length: i64,
+    /// Factor of the learning rate.
+    pub rate: f64,
+    /// Factor of the weight decay.
+    pub decay: f64,
+}
+
+impl Stretch {
+    /// Returns the same stretches as few as possible: neighbors with the same factors are one.
+    fn joined(stretches: impl IntoIterator<Item = Stretch>) -> Vec<Stretch> {
+        let mut joined: Vec<Stretch> = Vec::new();
+        for next in stretches {
+            match joined.last_mut() {
+                Some(last) if (last.rate, last.decay) == (next.rate, next.decay) => {
+                    last.length += next.length;
+                }
+                _ => joined.push(next),
+            }
+        }
+        joined
+    }
 }
 
 /// Parameters updated at a time on the CPU: few enough that all buffers of a part stay in the cache, and enough for
@@ -52,6 +84,7 @@ const CPU_PART: i64 = 1 << 16;
 /// An update rule with its buffers.
 pub struct FlatOptimizer {
     rule: Box<dyn UpdateRule>,
+    stretches: Vec<Stretch>,
     buffers: Vec<Tensor>,
     steps: Tensor,
 }
@@ -59,6 +92,26 @@ pub struct FlatOptimizer {
 impl FlatOptimizer {
     /// Returns an optimizer of `parameters` `[p]` at step 0.
     pub fn new(settings: &Optimizer, parameters: &Tensor) -> FlatOptimizer {
+        let whole = Stretch {
+            length: parameters.numel() as i64,
+            rate: 1.0,
+            decay: 1.0,
+        };
+        FlatOptimizer::in_stretches(settings, parameters, [whole])
+    }
+
+    /// Returns an optimizer of `parameters` `[p]`, which these stretches cover from the beginning to the end, at step 0.
+    ///
+    /// # Panics
+    /// If they have another length.
+    pub fn in_stretches(
+        settings: &Optimizer,
+        parameters: &Tensor,
+        stretches: impl IntoIterator<Item = Stretch>,
+    ) -> FlatOptimizer {
+        let stretches = Stretch::joined(stretches);
+        let covered: i64 = stretches.iter().map(|stretch| stretch.length).sum();
+        assert_eq!(covered, parameters.numel() as i64);
         let rule = update_rule(settings);
         let buffers = rule
             .buffers()
@@ -67,6 +120,7 @@ impl FlatOptimizer {
             .collect();
         FlatOptimizer {
             rule,
+            stretches,
             buffers,
             steps: Tensor::from_slice(&[0i64]),
         }
@@ -75,17 +129,18 @@ impl FlatOptimizer {
     /// Updates `parameters` `[p]` in place, given their `gradient` `[p]`, with the learning rate times `rate`.
     pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, rate: f64) {
         self.steps += 1;
-        let at = StepInfo {
-            number: self.steps(),
-            rate,
-        };
-        let total = parameters.numel() as i64;
-        let part = match parameters.device() {
+        let number = self.steps();
+        let largest = match parameters.device() {
             Device::Cpu => CPU_PART,
             _ => i64::MAX,
         };
-        for first in (0..total).step_by(part as usize) {
-            let length = part.min(total - first);
+        for (first, part) in parts(&self.stretches, largest) {
+            let length = part.length;
+            let at = StepInfo {
+                number,
+                rate: rate * part.rate,
+                decay: part.decay,
+            };
             let mut buffers: Vec<Tensor> = self
                 .buffers
                 .iter()
@@ -123,6 +178,21 @@ impl FlatOptimizer {
         let tensors = self.buffers.iter_mut().chain([&mut self.steps]);
         overwrite(&mut names.zip(tensors).collect::<Vec<_>>(), state)
     }
+}
+
+/// Returns the stretches in parts of at most this length, with the place of each.
+fn parts(stretches: &[Stretch], largest: i64) -> Vec<(i64, Stretch)> {
+    let mut parts = Vec::new();
+    let mut first = 0;
+    for stretch in stretches {
+        let end = first + stretch.length;
+        while first < end {
+            let length = largest.min(end - first);
+            parts.push((first, Stretch { length, ..*stretch }));
+            first += length;
+        }
+    }
+    parts
 }
 
 fn update_rule(settings: &Optimizer) -> Box<dyn UpdateRule> {
@@ -218,6 +288,54 @@ mod tests {
             weight_decay: 0.1,
             ..Sgd::default()
         })
+    }
+
+    /// The groups of the reference are stretches here, two of them with the same factors.
+    #[test]
+    fn stretches_are_updated_as_the_parameter_groups_of_the_reference() {
+        let golden = golden(include_str!("testdata/group_steps.json"));
+        let stretches = golden["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|group| Stretch {
+                length: group["length"].as_i64().unwrap(),
+                rate: group["rate"].as_f64().unwrap(),
+                decay: group["decay"].as_f64().unwrap(),
+            });
+        let stretches: Vec<Stretch> = stretches.collect();
+        assert_eq!(
+            Stretch::joined(stretches.clone()).len() + 1,
+            stretches.len()
+        );
+        let cases = golden["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 4);
+        for case in cases {
+            let mut parameters = tensor(&golden["start"]);
+            let mut optimizer =
+                FlatOptimizer::in_stretches(&settings(case), &parameters, stretches.clone());
+            for gradient in golden["gradients"].as_array().unwrap() {
+                optimizer.step(&mut parameters, &tensor(gradient), 1.0);
+            }
+            let name = case["rule"].to_string();
+            assert_close(&parameters, &tensor(&case["end"]), 1e-14, &name);
+        }
+    }
+
+    #[test]
+    fn stretches_are_cut_where_they_are_too_long() {
+        let stretch = |length, rate| Stretch {
+            length,
+            rate,
+            decay: 1.0,
+        };
+        let found = parts(&[stretch(5, 1.0), stretch(2, 0.5)], 3);
+        let expected = [
+            (0, stretch(3, 1.0)),
+            (3, stretch(2, 1.0)),
+            (5, stretch(2, 0.5)),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl UpdateRule for RmsProp {
         let [mean_square, velocity, means @ ..] = buffers else {
             unreachable!("RMSprop has a mean and a velocity")
         };
-        let gradient = with_weight_decay(gradient, parameters, self.weight_decay);
+        let gradient = with_weight_decay(gradient, parameters, self.weight_decay * at.decay);
         *mean_square *= self.alpha;
         *mean_square += gradient.square() * (1.0 - self.alpha);
         let spread = match means.first_mut() {

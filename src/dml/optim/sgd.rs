@@ -22,7 +22,7 @@ impl UpdateRule for Sgd {
         let [velocity] = buffers else {
             unreachable!("SGD has one velocity")
         };
-        let gradient = with_weight_decay(gradient, parameters, self.weight_decay);
+        let gradient = with_weight_decay(gradient, parameters, self.weight_decay * at.decay);
         let undamped = at.number == 1 || self.momentum == 0.0;
         *velocity *= self.momentum;
         *velocity += &gradient * if undamped { 1.0 } else { 1.0 - self.dampening };

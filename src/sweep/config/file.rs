@@ -6,9 +6,9 @@
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use schema::{
-    Background, Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Join, Labels, Links,
-    Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span,
-    StoredImages, Survey, TrainingHalf, TrainingImages, Transform, WarmUp,
+    Background, Cache, Clip, Color, Dataset, Decayed, Distance, Guards, ImageSize, Join, Labels,
+    Links, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler,
+    Schedule, Span, StoredImages, Survey, TrainingHalf, TrainingImages, Transform, WarmUp,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{Deserialize, Serialize};
@@ -216,6 +216,14 @@ pub struct TrainingTable {
     pub loss_optimizer: Option<Optimizer>,
     /// Changes the weights of the head; absent: one like that of the trunk.
     pub head_optimizer: Option<Optimizer>,
+    /// Which parameters of the network weight decay shrinks; absent: all.
+    #[serde(default, skip_serializing_if = "Decayed::are_all")]
+    #[schemars(extend("x-also" = ["no_weight_decay", "weight_decay_exclude_1d"]))]
+    pub weight_decay_on: Decayed,
+    /// Learning rate of a layer of the trunk, relative to that of the layer behind it; absent: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-also" = ["llrd", "layerwise_lr_decay", "layer_wise_lr_decay"]))]
+    pub layer_decay: Option<f64>,
     /// How learning rates change with time; absent: they do not.
     pub schedule: Option<Schedule>,
     /// Learning rates rise at first.

@@ -677,6 +677,9 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
         ("survey.every.epochs = 1", "no method depends on it"),
         ("clip.norm = 0", "expected a number above 0"),
         ("clip = { norm = 1.0, value = 1.0 }", ""),
+        ("layer_decay = 0.0", "above 0 and at most 1"),
+        ("layer_decay = 1.5", "above 0 and at most 1"),
+        ("weight_decay_on = \"norms\"", "expected"),
         ("accumulate = 0", "1 to 10000 batches"),
         ("chunk = 0", "at least 1 image"),
         ("epoch_steps = 0", "at least 1 step"),
@@ -752,6 +755,8 @@ warm_up = { over.steps = 100, from = 0.01 }
 freeze_trunk.epochs = 1
 epoch_steps = 100
 clip.value = 10
+layer_decay = 0.75
+weight_decay_on = "matrices"
 accumulate = 2
 chunk = 4
 validate_every = 100

@@ -237,6 +237,8 @@ fn training(
             .head_optimizer
             .clone()
             .filter(|head| *head != shared.optimizer),
+        weight_decay_on: shared.weight_decay_on,
+        layer_decay: shared.layer_decay.filter(|&decay| decay != 1.0),
         schedule: shared.schedule.clone().unwrap_or(Schedule::Constant),
         warm_up: shared.warm_up.clone(),
         survey: shared.survey.clone().filter(|_| needs_survey),

@@ -113,6 +113,7 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn new(builder: &mut ParamBuilder, name: &str, shape: BlockShape) -> Block {
+        builder.begin_layer();
         let width = shape.width;
         let norm = |builder: &mut ParamBuilder, part: &str| {
             LayerNorm::new(builder, &format!("{name}.{part}"), width, shape.epsilon)

@@ -211,7 +211,7 @@ impl Vit {
     fn new(builder: &mut ParamBuilder, shape: VitShape, image_size: i64) -> Vit {
         let BlockShape { width, epsilon, .. } = shape.block;
         let token = |builder: &mut ParamBuilder, name: &str, count: i64| {
-            builder.parameter(name, &[1, count, width], Init::Normal(1e-6))
+            builder.token(name, &[1, count, width], Init::Normal(1e-6))
         };
         let class = shape
             .has_class_token()
@@ -220,7 +220,7 @@ impl Vit {
         let side = image_size / shape.patch;
         let positions = shape
             .learned_positions(side * side)
-            .map(|count| builder.parameter(POSITIONS, &[1, count, width], Init::Normal(0.02)));
+            .map(|count| builder.token(POSITIONS, &[1, count, width], Init::Normal(0.02)));
         let patches = Shape::new(3, width, shape.patch)
             .stride(shape.patch)
             .padding(0);

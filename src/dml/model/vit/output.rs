@@ -72,6 +72,7 @@ pub(super) struct AttentionPool {
 
 impl AttentionPool {
     fn new(builder: &mut ParamBuilder, shape: &VitShape) -> AttentionPool {
+        builder.begin_head();
         let width = shape.block.width;
         let initial = Init::Normal(1.0 / (width as f64).sqrt());
         AttentionPool {

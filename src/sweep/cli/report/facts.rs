@@ -33,12 +33,28 @@ fn conditions(point: &Point) -> String {
         in_words(&training["sampler"]),
         in_words(&training["optimizer"]),
     ];
+    conditions.extend(layers(&training));
     conditions.extend(training_images(point.training_images));
     let of_losses = &training["loss_optimizer"];
     if !of_losses.is_null() {
         conditions.push(format!("parameters of losses: {}", in_words(of_losses)));
     }
     format!("Trained: {}.", conditions.join("; "))
+}
+
+/// How the optimizer treats some layers or parameters differently, unless it does not.
+fn layers(training: &Value) -> Option<String> {
+    let decay = &training["layer_decay"];
+    let layers = (!decay.is_null()).then(|| {
+        format!(
+            "learning rate times {} for each layer before the head",
+            in_words(decay)
+        )
+    });
+    let matrices = (training["weight_decay_on"] == "matrices")
+        .then(|| "weight decay on matrices alone".to_owned());
+    let parts: Vec<String> = [layers, matrices].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Which of the training images are trained on, unless it is all of them.

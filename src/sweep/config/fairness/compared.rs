@@ -236,6 +236,7 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
     let select = training.selecting().heading();
     let choice = canonical_json(&(training.select, training.validate_every, training.patience));
     let family = name_of(&training.optimizer);
+    let layers = (&family, training.weight_decay_on, training.layer_decay);
     vec![
         ComparedSetting::shared(
             Compared::Trunk,
@@ -259,7 +260,7 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
         ComparedSetting::shared(
             Compared::Optimizer,
             "training.optimizer",
-            family.clone(),
+            canonical_json(&layers),
             family,
         ),
         ComparedSetting::shared(Compared::Steps, "training.steps", steps.clone(), steps),

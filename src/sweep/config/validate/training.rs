@@ -1,6 +1,6 @@
 //! The length, the learning rates and the end of training.
 
-use schema::{Clip, Optimizer, Schedule, Span, WarmUp};
+use schema::{Backbone, Clip, Optimizer, Schedule, Span, WarmUp};
 
 use super::{
     Checked, MethodTable, SweepFile, TrainingTable, fault, in_range, positive, require, sampling,
@@ -92,6 +92,9 @@ fn optimizers(training: &TrainingTable, file: &SweepFile) -> Checked {
             "the model has no head: set `model.embedding`",
         )?;
     }
+    if let Some(decay) = training.layer_decay {
+        layer_decay(decay, file)?;
+    }
     if let Some(span) = &training.freeze_trunk {
         at_least_one(span, "freeze_trunk")?;
         require(
@@ -108,6 +111,20 @@ fn optimizers(training: &TrainingTable, file: &SweepFile) -> Checked {
         file.method.iter().any(MethodTable::has_parameters),
         "training.loss_optimizer",
         "no method has a loss with parameters of its own",
+    )
+}
+
+fn layer_decay(decay: f64, file: &SweepFile) -> Checked {
+    let key = "training.layer_decay";
+    require(
+        decay > 0.0 && decay <= 1.0,
+        key,
+        "expected a number above 0 and at most 1",
+    )?;
+    require(
+        !matches!(file.model.backbone, Backbone::Torchscript(_)),
+        key,
+        "the layers of a TorchScript module are not known: leave the key out",
     )
 }
 
