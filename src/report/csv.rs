@@ -27,7 +27,7 @@ impl Table {
     /// `<metric>_standing` is `best`, `equal`, `not_distinguishable`, `worse` or `too_few`. Where images are
     /// exactly equally similar, `<metric>_lowest` and `<metric>_highest` are the values between which
     /// another order of these would lead. `runs` are the ids of the finished runs; ensembles are named by their
-    /// folders. The heading of a group comes before those of its columns. Published rows come first, with `published` in the
+    /// folders. Where networks have several heads, the column `head` names each that was measured alone. The heading of a group comes before those of its columns. Published rows come first, with `published` in the
     /// column `run`.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Table {
             for line in &block.published {
                 writer.write_record(self.fields(block, line, "published", &groups))?;
             }
-            for line in &block.lines {
+            for line in block.rows() {
                 writer.write_record(self.fields(block, line, "here", &groups))?;
             }
         }
@@ -81,7 +81,12 @@ impl Table {
 
     /// The number of columns before those of the first group.
     pub(crate) fn names_in_csv(&self) -> usize {
-        let optional = [self.has_datasets(), self.has_folds(), self.has_published()];
+        let optional = [
+            self.has_datasets(),
+            self.has_folds(),
+            self.has_heads(),
+            self.has_published(),
+        ];
         let optional = optional.into_iter().filter(|has| *has).count();
         optional + 1 + self.axes.len()
     }
@@ -98,6 +103,11 @@ impl Table {
             .any(|block| block.slice.together.is_some())
     }
 
+    pub(crate) fn has_heads(&self) -> bool {
+        let mut lines = self.blocks.iter().flat_map(|block| &block.lines);
+        lines.any(|line| !line.heads.is_empty())
+    }
+
     fn has_published(&self) -> bool {
         self.blocks.iter().any(|block| !block.published.is_empty())
     }
@@ -111,6 +121,7 @@ impl Table {
             headings.push("folds".to_owned());
         }
         headings.push("method".to_owned());
+        headings.extend(self.has_heads().then(|| "head".to_owned()));
         headings.extend(self.axes.iter().map(|axis| field(axis)));
         if self.has_published() {
             headings.push("run".to_owned());
@@ -138,6 +149,7 @@ impl Table {
             fields.push(together.map_or_else(String::new, |together| together.to_string()));
         }
         fields.push(field(&line.method));
+        fields.extend(self.head_field(line));
         fields.extend(line.settings.iter().map(|setting| field(setting)));
         if self.has_published() {
             fields.push(run.to_owned());
@@ -150,6 +162,12 @@ impl Table {
 }
 
 impl Table {
+    /// The column that tells heads from the whole; none in a table without heads.
+    pub(crate) fn head_field(&self, line: &Line) -> Option<String> {
+        let head = line.head.as_deref().unwrap_or_default();
+        self.has_heads().then(|| field(head))
+    }
+
     /// Returns the pivot tables as CSV, with a column for each value of the axis, named as the value, and one for half the
     /// width of its confidence interval. None if the sweep asks for no pivot.
     ///

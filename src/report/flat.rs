@@ -26,7 +26,7 @@ impl Table {
     pub(crate) fn cells(&self) -> Vec<FlatCell<'_>> {
         let mut cells = Vec::new();
         for block in &self.blocks {
-            for line in block.published.iter().chain(&block.lines) {
+            for line in block.published.iter().chain(block.rows()) {
                 let parts = block.groups.iter().zip(&line.parts);
                 for (group, part) in parts.filter_map(|(group, part)| Some((group, part.as_ref()?)))
                 {

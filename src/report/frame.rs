@@ -16,8 +16,10 @@
 use std::collections::BTreeMap;
 
 use polars::prelude::{Column, DataFrame, GroupsIndicator, PolarsResult, SortMultipleOptions};
+use schema::Metric;
 
 use crate::{
+    Row,
     gather::RowRuns,
     key::CellIndex,
     moments::Moments,
@@ -46,7 +48,12 @@ impl Records {
         let mut records = Vec::new();
         for (line, runs) in lines.iter().enumerate() {
             for metric in 0..runs.metrics.len() {
-                add(&mut records, CellIndex { line, metric }, runs);
+                add(
+                    &mut records,
+                    CellIndex { line, metric },
+                    runs,
+                    Row::measured,
+                );
             }
         }
         Records::new(&records)
@@ -174,12 +181,17 @@ fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     moments.mean()
 }
 
-/// Adds what the runs of a line measured of one of its metrics.
-fn add(records: &mut Vec<CellRecord>, cell: CellIndex, runs: &RowRuns<'_>) {
+/// Adds what the runs of a line measured of one of its metrics, as `value_of` reads it.
+pub(crate) fn add(
+    records: &mut Vec<CellRecord>,
+    cell: CellIndex,
+    runs: &RowRuns<'_>,
+    value_of: impl Fn(&Row, Metric) -> Option<f64>,
+) {
     let once = runs.runs.iter().map(|row| (row, false));
     let again = runs.repeats.iter().map(|row| (row, true));
     for (row, again) in once.chain(again) {
-        if let Some(value) = row.measured(runs.metrics[cell.metric]) {
+        if let Some(value) = value_of(row, runs.metrics[cell.metric]) {
             records.push(CellRecord {
                 cell,
                 condition: Condition::of(row),

@@ -46,6 +46,9 @@ struct CellJson<'t> {
     dataset: &'t str,
     folds: Option<String>,
     method: &'t str,
+    /// Which head of its network, measured alone; absent for the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<&'t str>,
     /// In the order of `axes`; empty where an axis does not apply.
     settings: &'t [String],
     metric: String,
@@ -143,6 +146,7 @@ impl Table {
             dataset: self.dataset_of(flat.shows),
             folds: flat.shows.together.map(|together| together.to_string()),
             method: &flat.line.method,
+            head: flat.line.head.as_deref(),
             settings: &flat.line.settings,
             metric: flat.metric.to_string(),
             state: flat.cell.state(),

@@ -132,7 +132,7 @@ impl Table {
                     "\\multicolumn{{{all}}}{{@{{}}l}}{{\\textit{{{heading}}}}} \\\\\n"
                 ));
             }
-            for line in group {
+            for line in group.iter().flat_map(|line| line.with_heads()) {
                 text.push_str(&row(&cells(line, block, columns, &second)));
             }
         }
@@ -292,7 +292,11 @@ fn mean(cell: &Cell) -> Option<f64> {
 }
 
 fn names(line: &Line, columns: &Columns) -> Vec<String> {
-    let mut cells = vec![escape(&line.method)];
+    let name = escape(line.name());
+    let mut cells = vec![match line.head {
+        Some(_) => format!("\\quad {name}"),
+        None => name,
+    }];
     cells.extend(columns.own.iter().map(|&axis| escape(&line.settings[axis])));
     cells
 }
@@ -304,6 +308,7 @@ fn cells(line: &Line, block: &Block, columns: &Columns, second: &SecondBest) -> 
         values(line, block, |cell, footnote| (Some(cell.clone()), footnote));
     for (cell, footnote) in shown {
         let second = second.next().copied().flatten();
+        let second = second.filter(|_| line.head.is_none());
         let text = cell.map(|cell| value(&cell, footnote, second));
         cells.push(text.unwrap_or_default());
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Together,
     gather::{Names, RowRuns},
+    heads::HeadPart,
     key::Slice,
     model::{Block, Group, Line, Part},
 };
@@ -109,6 +110,7 @@ enum Along {
 pub(crate) struct Placed<'a> {
     pub(crate) runs: &'a RowRuns<'a>,
     pub(crate) part: Part,
+    pub(crate) heads: Vec<HeadPart>,
 }
 
 impl LayoutShape {
@@ -182,11 +184,21 @@ fn block(shape: &LayoutShape, names: &Names, slice: Slice, inside: &[&Placed<'_>
     }
     let mut lines = Vec::new();
     for row in shape.rows(inside) {
-        let parts = columns.iter().map(|column| part(row, column));
-        lines.push(Line {
+        let placed: Vec<Option<&Placed<'_>>> =
+            columns.iter().map(|column| placed(row, column)).collect();
+        let whole = Line {
             method: names.method(&row.key).to_owned(),
             settings: names.settings(&row.key),
-            parts: parts.collect(),
+            head: None,
+            parts: placed
+                .iter()
+                .map(|placed| Some(placed.as_ref()?.part.clone()))
+                .collect(),
+            heads: Vec::new(),
+        };
+        lines.push(Line {
+            heads: heads(&placed, &whole),
+            ..whole
         });
     }
     Block {
@@ -211,10 +223,32 @@ fn group(names: &Names, block: Slice, slice: Slice, lines: &[&Placed<'_>]) -> Gr
     }
 }
 
-/// The part of a row in one group of columns.
-fn part(row: &RowRuns<'_>, column: &[&Placed<'_>]) -> Option<Part> {
-    let line = column.iter().find(|line| line.runs.key == row.key)?;
-    Some(line.part.clone())
+/// A row in one group of columns.
+fn placed<'p, 'a>(row: &RowRuns<'_>, column: &[&'p Placed<'a>]) -> Option<&'p Placed<'a>> {
+    let mut column = column.iter();
+    column.find(|line| line.runs.key == row.key).copied()
+}
+
+/// The lines of the heads of a row, which may have been measured in some groups of columns only.
+fn heads(placed: &[Option<&Placed<'_>>], whole: &Line) -> Vec<Line> {
+    let measured = placed
+        .iter()
+        .flatten()
+        .find(|placed| !placed.heads.is_empty());
+    let heads = measured.iter().flat_map(|placed| &placed.heads).enumerate();
+    let lines = heads.map(|(head, named)| Line {
+        head: Some(named.name.clone()),
+        parts: placed
+            .iter()
+            .map(|placed| of_head(placed.as_ref()?, head))
+            .collect(),
+        ..whole.clone()
+    });
+    lines.collect()
+}
+
+fn of_head(placed: &Placed<'_>, head: usize) -> Option<Part> {
+    Some(placed.heads.get(head)?.part.clone())
 }
 
 /// `Omniglot, separated`.

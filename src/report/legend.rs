@@ -30,6 +30,9 @@ const FOLDS: &str = "Separated: the network of each fold is measured alone. Conc
 const TIES: &str = "some images are exactly equally similar; the value would lie elsewhere between the bounds below \
                     under another order of these.";
 
+const HEADS: &str = "A row of a head is about one head of the network above it, measured alone, with an interval over the \
+                     seeds; it is not compared with others.";
+
 /// What a format marks cells with.
 pub(crate) struct Marks {
     pub(crate) best: &'static str,
@@ -84,6 +87,9 @@ impl Table {
         let mut groups = self.blocks.iter().flat_map(|block| &block.groups);
         if groups.any(|group| group.shows.together == Some(Together::Concatenated)) {
             sentences.push(FOLDS.to_owned());
+        }
+        if self.has_heads() {
+            sentences.push(HEADS.to_owned());
         }
         sentences.join(" ")
     }

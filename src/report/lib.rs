@@ -29,6 +29,7 @@ mod format;
 mod frame;
 mod gather;
 mod grouping;
+mod heads;
 mod json;
 mod key;
 mod latex;

@@ -64,6 +64,7 @@ impl Table {
             parts.extend(flat.shows.together.map(|together| together.to_string()));
         }
         parts.push(flat.line.method.clone());
+        parts.extend(flat.line.head.clone());
         let settings = flat.line.settings.iter();
         parts.extend(settings.filter(|setting| !setting.is_empty()).cloned());
         parts.join(", ")

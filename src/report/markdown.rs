@@ -55,7 +55,7 @@ impl Table {
             }
             text.push_str(&separator("*Run here:*", headings.len()));
         }
-        for line in &block.lines {
+        for line in block.rows() {
             text.push_str(&row(cells(line, block).iter()));
         }
         text
@@ -133,7 +133,11 @@ fn separator(words: &str, columns: usize) -> String {
 }
 
 fn cells(line: &Line, block: &Block) -> Vec<String> {
-    let mut cells = vec![escape(&line.method)];
+    let name = escape(line.name());
+    let mut cells = vec![match line.head {
+        Some(_) => format!("&nbsp;&nbsp;{name}"),
+        None => name,
+    }];
     cells.extend(line.settings.iter().map(|setting| escape(setting)));
     cells.extend(values(line, block, marked));
     cells.push(line.runs());

@@ -5,7 +5,7 @@ use std::fmt;
 use schema::{Breakdown, Fold, Metric, RunId};
 
 use crate::{
-    Caption, Compare, Source,
+    Caption, Compare, Row, Source,
     gather::Names,
     key::{Panel, RowKey, Slice},
     number::percent,
@@ -160,8 +160,12 @@ pub(crate) struct Line {
     pub(crate) method: String,
     /// In the order of [`Table::axes`]; empty where an axis does not apply.
     pub(crate) settings: Vec<String>,
+    /// Which head of its network it is about, if not the whole.
+    pub(crate) head: Option<String>,
     /// In the order of [`Block::groups`]; none where the method was not to run.
     pub(crate) parts: Vec<Option<Part>>,
+    /// The heads of its network, each alone; none if there is one.
+    pub(crate) heads: Vec<Line>,
 }
 
 /// The cells of a line in one group.
@@ -319,7 +323,37 @@ impl Part {
     }
 }
 
+impl Block {
+    /// The rows that were run here: those of methods, each followed by those of its heads.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().flat_map(Line::with_heads)
+    }
+}
+
+impl RunResult {
+    /// What a run contributes with these values.
+    pub(crate) fn new(row: &Row, values: Vec<Option<f64>>) -> RunResult {
+        RunResult {
+            run: row.run,
+            seed: row.seed,
+            fold: row.fold,
+            state: row.state.word(),
+            values,
+        }
+    }
+}
+
 impl Line {
+    /// Itself, and the heads of its network.
+    pub(crate) fn with_heads(&self) -> impl Iterator<Item = &Line> {
+        [self].into_iter().chain(&self.heads)
+    }
+
+    /// What it is called below its method, or the method: tables for people indent heads.
+    pub(crate) fn name(&self) -> &str {
+        self.head.as_ref().unwrap_or(&self.method)
+    }
+
     /// The mean of a metric in one group, by position.
     pub(crate) fn mean(&self, group: usize, metric: usize) -> Option<f64> {
         let part = self.parts.get(group)?.as_ref()?;

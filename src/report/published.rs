@@ -242,7 +242,9 @@ impl<'a> Quotes<'a> {
                 lines.push(Line {
                     method: key.method.to_owned(),
                     settings: vec![String::new(); axes],
+                    head: None,
                     parts,
+                    heads: Vec::new(),
                 });
             }
         }

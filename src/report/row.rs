@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schema::{Breakdown, Dataset, EnsembleId, Evaluated, Failure, Fold, Metric, RunId};
+use schema::{Breakdown, Dataset, EnsembleId, Evaluated, Failure, Fold, Metric, RunId, Scores};
 use serde::{Serialize, Serializer};
 
 /// One run, and where it belongs in a table.
@@ -14,6 +14,8 @@ pub struct Row {
     pub method: String,
     /// True if nothing was trained for it: pixels, features, an untrained network.
     pub is_baseline: bool,
+    /// What each head is called, of a network with several: `head 2, 21-d on block3`.
+    pub heads: Vec<String>,
     /// The values of further axes.
     pub settings: Vec<Setting>,
     /// Which repetition of its search selected its values, from 0, if the search is repeated.
@@ -68,11 +70,17 @@ impl Row {
 
     /// The value of a metric, if it was measured and is finite.
     pub(crate) fn measured(&self, metric: Metric) -> Option<f64> {
+        finite(&self.evaluated()?.scores, metric)
+    }
+
+    /// The same for one head alone.
+    pub(crate) fn measured_of_head(&self, head: usize, metric: Metric) -> Option<f64> {
+        finite(self.evaluated()?.heads.get(head)?, metric)
+    }
+
+    fn evaluated(&self) -> Option<&Evaluated> {
         match &self.state {
-            RunState::Finished(evaluated) => {
-                let value = evaluated.scores.get(&metric).copied();
-                value.filter(|value| value.is_finite())
-            }
+            RunState::Finished(evaluated) => Some(evaluated),
             RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
         }
     }
@@ -80,11 +88,13 @@ impl Row {
     /// The lowest and the highest value of a metric over all orders of equally similar images, if it
     /// depends on their order.
     pub(crate) fn bounds(&self, metric: Metric) -> Option<(f64, f64)> {
-        match &self.state {
-            RunState::Finished(evaluated) => evaluated.bounds(metric),
-            RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
-        }
+        self.evaluated()?.bounds(metric)
     }
+}
+
+fn finite(scores: &Scores, metric: Metric) -> Option<f64> {
+    let value = scores.get(&metric).copied();
+    value.filter(|value| value.is_finite())
 }
 
 /// The value of one axis.

@@ -10,6 +10,7 @@ use crate::{
     comparison::{Against, Comparisons},
     footnotes,
     gather::{RowRuns, primary},
+    heads,
     key::CellIndex,
     layout::{self, Placed},
     measured::MeasuredRows,
@@ -94,7 +95,8 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
         let footnote = footnotes.iter().position(|footnote| footnote.line == line);
         let mut part = part(&measured, &significance, line);
         part.footnote = footnote.map(|position| position + 1);
-        placed.push(Placed { runs, part });
+        let heads = heads::parts(runs, &part)?;
+        placed.push(Placed { runs, part, heads });
     }
     let quotes = Quotes::of(description.published, &measured.names);
     let mut blocks = layout::blocks(description.layout, &measured.names, &placed);
@@ -177,11 +179,5 @@ fn part(measured: &MeasuredRows<'_>, significance: &Verdicts, line: usize) -> Pa
 /// What a run contributes to a line.
 fn result(row: &Row, runs: &RowRuns<'_>) -> RunResult {
     let metrics = runs.metrics.iter();
-    RunResult {
-        run: row.run,
-        seed: row.seed,
-        fold: row.fold,
-        state: row.state.word(),
-        values: metrics.map(|metric| row.measured(*metric)).collect(),
-    }
+    RunResult::new(row, metrics.map(|metric| row.measured(*metric)).collect())
 }

@@ -128,7 +128,7 @@ impl Table {
             rows.extend(block.published.iter().map(|line| cells(line, block)));
             rows.push(separator("Run here:", columns));
         }
-        rows.extend(block.lines.iter().map(|line| cells(line, block)));
+        rows.extend(block.rows().map(|line| cells(line, block)));
         rows
     }
 }
@@ -260,15 +260,25 @@ fn only(block: &Block, position: usize) -> Block {
     alone.groups = vec![block.groups[position].clone()];
     alone.groups[0].heading.clear();
     for line in alone.lines.iter_mut().chain(&mut alone.published) {
-        line.parts = vec![line.parts[position].take()];
+        keep(line, position);
+        line.heads.iter_mut().for_each(|head| keep(head, position));
     }
     alone.lines.retain(|line| line.parts[0].is_some());
     alone.published.retain(|line| line.parts[0].is_some());
     alone
 }
 
+/// Leaves one part of a line.
+fn keep(line: &mut Line, position: usize) {
+    line.parts = vec![line.parts[position].take()];
+}
+
 fn cells(line: &Line, block: &Block) -> TextRow {
-    let mut cells = vec![plain(&line.method)];
+    let mut name = plain(line.name());
+    if line.head.is_some() {
+        name.words.insert_str(0, "  ");
+    }
+    let mut cells = vec![name];
     cells.extend(line.settings.iter().map(|setting| plain(setting)));
     cells.extend(values(line, block, value));
     cells.push(plain(&line.runs()));

@@ -39,6 +39,7 @@ pub(crate) fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Ro
         dataset: own(dataset),
         method: method.to_owned(),
         is_baseline: method == "Pixels",
+        heads: Vec::new(),
         settings: Vec::new(),
         seed,
         fold: None,

@@ -16,6 +16,7 @@ impl Table {
     pub fn tidy(&self) -> Result<String, ReportError> {
         let mut writer = ::csv::Writer::from_writer(Vec::new());
         let mut headings = ["dataset", "folds", "method"].map(str::to_owned).to_vec();
+        headings.extend(self.has_heads().then(|| "head".to_owned()));
         headings.extend(self.axes.iter().map(|axis| field(axis)));
         let measured = [
             "metric", "value", "ci95", "n", "of", "state", "standing", "lowest", "highest",
@@ -29,6 +30,7 @@ impl Table {
                 together.map_or_else(String::new, |together| together.to_string()),
                 field(&flat.line.method),
             ];
+            fields.extend(self.head_field(flat.line));
             fields.extend(flat.line.settings.iter().map(|setting| field(setting)));
             let (value, half_width) = flat.cell.numbers();
             fields.extend([

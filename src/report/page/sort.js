@@ -1,4 +1,5 @@
-// Sorts the rows of a table by the column whose heading is clicked. Without scripts, rows stay as they are.
+// Sorts the rows of a table by the column whose heading is clicked; the heads of a network stay below it.
+// Without scripts, rows stay as they are.
 for (const table of document.querySelectorAll("table.sortable")) {
   table.querySelectorAll("thead tr:last-child th").forEach((heading, column) => {
     const button = document.createElement("button");
@@ -12,14 +13,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const body = table.tBodies[table.tBodies.length - 1];
       const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
       const number = (text) => (text === "" || isNaN(text) ? null : Number(text));
-      const rows = [...body.rows].sort((a, b) => {
+      const networks = [];
+      for (const row of body.rows) {
+        row.classList.contains("head") ? networks.at(-1).push(row) : networks.push([row]);
+      }
+      networks.sort(([a], [b]) => {
         const [x, y] = [number(key(a)), number(key(b))];
         if (x === null || y === null) {
           return x === y ? key(a).localeCompare(key(b)) : x === null ? 1 : -1;
         }
         return up ? x - y : y - x;
       });
-      body.append(...rows);
+      body.append(...networks.flat());
     });
   });
 }

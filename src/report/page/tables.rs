@@ -71,7 +71,7 @@ fn of_block(table: &Table, block: &Block) -> Markup {
             @if !block.published.is_empty() {
                 tbody { @for line in &block.published { (quoted(line, block)) } }
             }
-            tbody { @for line in &block.lines { (row(line, block)) } }
+            tbody { @for line in block.rows() { (row(line, block)) } }
         }
     }
 }
@@ -136,8 +136,8 @@ fn headings(table: &Table, block: &Block) -> Markup {
 
 fn row(line: &Line, block: &Block) -> Markup {
     html! {
-        tr {
-            th class="name" scope="row" { (line.method) }
+        tr class=[line.head.as_ref().map(|_| "head")] {
+            th class="name" scope="row" { (line.name()) }
             @for setting in &line.settings { td class="name" { (setting) } }
             @for (part, group) in line.parts.iter().zip(&block.groups) { (part_of(part.as_ref(), group)) }
             td { (line.runs()) }

@@ -15,6 +15,7 @@ fn thousand() -> Vec<Row> {
                 let value = 0.3 + 0.01 * f64::from(method) + 0.002 * seed as f64;
                 let (dataset, method) = (format!("data {dataset}"), format!("method {method}"));
                 rows.push(Row {
+                    heads: Vec::new(),
                     run: format!("{:016x}", rows.len()).parse().unwrap(),
                     ..row(&dataset, &method, seed, finished(value, 0.5 * value))
                 });

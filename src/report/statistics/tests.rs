@@ -16,6 +16,7 @@ fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
         }),
         method: method.to_owned(),
         is_baseline: method == "Pixels",
+        heads: Vec::new(),
         settings: Vec::new(),
         seed,
         fold: None,

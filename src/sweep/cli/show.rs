@@ -422,6 +422,10 @@ pub(super) fn in_toml(value: &Value) -> String {
                 .collect();
             format!("{{ {} }}", fields.join(", "))
         }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(in_toml).collect();
+            format!("[{}]", items.join(", "))
+        }
         other => canonical_json(other),
     }
 }

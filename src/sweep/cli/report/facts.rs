@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use report::{Row, RunState};
 use schema::{
-    Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Model, Registration, Scores,
-    TrainingImages, renamed::as_read,
+    Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Model, Registration, TrainingImages,
+    renamed::as_read,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -115,39 +115,6 @@ fn exception(method: &Method, point: &Point) -> Option<String> {
     (!own.is_empty()).then(|| format!("{name} differs: {}.", own.join("; ")))
 }
 
-/// What the heads of a method are worth alone: the mean of a metric over all runs that are measured.
-fn heads_alone(method: &Method, point: &Point, rows: &[Row]) -> Option<String> {
-    let heads = method.table.model(&point.model).heads;
-    let settings = [&point.settings[..], &method.settings].concat();
-    let is_own = |row: &&Row| {
-        row.dataset == point.dataset && row.method == method.table.name && row.settings == settings
-    };
-    let of_runs: Vec<&Vec<Scores>> = rows
-        .iter()
-        .filter(is_own)
-        .filter_map(|row| match &row.state {
-            RunState::Finished(evaluated) => Some(&evaluated.heads),
-            RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
-        })
-        .filter(|of_run| of_run.len() == heads.len())
-        .collect();
-    let metric = *of_runs.first()?.first()?.keys().next()?;
-    let mean = |head: usize| {
-        let values = of_runs
-            .iter()
-            .filter_map(|of_run| of_run[head].get(&metric));
-        100.0 * values.sum::<f64>() / of_runs.len() as f64
-    };
-    let alone = heads.iter().enumerate();
-    let alone = alone.map(|(head, of)| format!("{:.2} ({}-d)", mean(head), of.width));
-    Some(format!(
-        "Heads of {} alone, {}: {}.",
-        method.table.name,
-        metric.heading(),
-        alone.collect::<Vec<_>>().join(", ")
-    ))
-}
-
 /// The heads of a model: `heads of 96 + 160 + 256 dimensions`.
 fn heads_in_words(model: &Model) -> String {
     let head = |head: &EmbeddingHead| match &head.tap {
@@ -228,8 +195,6 @@ fn of_point(point: &Point, opened: &Opened, rows: &[Row]) -> Vec<String> {
         lines.push(conditions(point));
         let exceptions = point.methods.iter();
         lines.extend(exceptions.filter_map(|method| exception(method, point)));
-        let methods = point.methods.iter();
-        lines.extend(methods.filter_map(|method| heads_alone(method, point, rows)));
     } else {
         lines.extend(untrained(point));
     }

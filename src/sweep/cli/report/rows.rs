@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use report::{Row, RunState, Together};
-use schema::{EnsembleId, Outcome, RunId};
+use schema::{EmbeddingHead, EnsembleId, Outcome, RunId};
 
 use crate::{
     cli::counted,
@@ -23,7 +23,7 @@ pub(in crate::cli) fn rows(
     let mut rows = Vec::with_capacity(plan.members.len());
     for member in plan.members.iter().filter(|member| member.map.is_none()) {
         let state = state_of(member.run, plan, ledger)?;
-        rows.push(separated(member, &baselines, state));
+        rows.push(separated(member, plan, &baselines, state));
     }
     let mut ensembled: BTreeSet<usize> = BTreeSet::new();
     for (&id, ensemble) in &plan.ensembles {
@@ -31,8 +31,8 @@ pub(in crate::cli) fn rows(
         for &position in &ensemble.members {
             let member = &plan.members[position];
             let row = match member.map {
-                Some(_) => separated(member, &baselines, state.clone()),
-                None => concatenated(member, &baselines, state.clone()),
+                Some(_) => separated(member, plan, &baselines, state.clone()),
+                None => concatenated(member, plan, &baselines, state.clone()),
             };
             rows.push(Row {
                 ensemble: Some(id),
@@ -46,7 +46,7 @@ pub(in crate::cli) fn rows(
         let is_first = member.fold.is_some_and(|fold| fold.index == 0);
         if is_first && !ensembled.contains(&position) {
             let state = state_of(member.run, plan, ledger)?;
-            rows.push(concatenated(member, &baselines, state));
+            rows.push(concatenated(member, plan, &baselines, state));
         }
     }
     Ok(rows)
@@ -64,11 +64,12 @@ fn baselines(sweep: &Sweep) -> BTreeSet<&str> {
         .collect()
 }
 
-fn separated(member: &Member, baselines: &BTreeSet<&str>, state: RunState) -> Row {
+fn separated(member: &Member, plan: &Plan, baselines: &BTreeSet<&str>, state: RunState) -> Row {
     Row {
         dataset: member.dataset.clone(),
         method: member.method.clone(),
         is_baseline: baselines.contains(member.method.as_str()),
+        heads: heads(member.run, plan),
         settings: member.settings.clone(),
         repeat: member.repeat,
         seed: member.seed,
@@ -83,12 +84,26 @@ fn separated(member: &Member, baselines: &BTreeSet<&str>, state: RunState) -> Ro
     }
 }
 
-fn concatenated(member: &Member, baselines: &BTreeSet<&str>, state: RunState) -> Row {
+fn concatenated(member: &Member, plan: &Plan, baselines: &BTreeSet<&str>, state: RunState) -> Row {
     Row {
         fold: None,
         together: Some(Together::Concatenated),
-        ..separated(member, baselines, state)
+        ..separated(member, plan, baselines, state)
     }
+}
+
+/// What the heads of a run's network are called; none for a network with one.
+fn heads(run: RunId, plan: &Plan) -> Vec<String> {
+    let planned = plan.runs.get(&run);
+    let heads = planned.map_or(&[][..], |planned| &planned.identity.recipe.model.heads);
+    heads.iter().enumerate().map(head_in_words).collect()
+}
+
+/// `head 2, 21-d on block3`.
+fn head_in_words((position, head): (usize, &EmbeddingHead)) -> String {
+    let tap = head.tap.as_ref();
+    let tap = tap.map_or_else(String::new, |tap| format!(" on {tap}"));
+    format!("head {}, {}-d{tap}", position + 1, head.width)
 }
 
 /// The outcome of an ensemble; without a result, the worst of its runs.
