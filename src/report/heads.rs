@@ -144,7 +144,10 @@ mod tests {
             csv.starts_with("dataset,method,head,n,of,recall@1"),
             "{csv}"
         );
-        assert!(csv.contains("Glyphs,Two,\"head 1, 3-d\",3,3,0.25,"), "{csv}");
+        assert!(
+            csv.contains("Glyphs,Two,\"head 1, 3-d\",3,3,0.25,"),
+            "{csv}"
+        );
         let tidy = table.tidy().unwrap();
         assert!(
             tidy.starts_with("dataset,folds,method,head,metric"),

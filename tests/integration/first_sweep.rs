@@ -186,7 +186,7 @@ fn a_violated_rule_is_shown_in_the_file_and_below_the_table_until_it_is_waived()
         .replace("seeds = 2", "seeds = 3")
         .replace("[resources]", own_batch);
     let desk = Desk::new(&unfair);
-    let what = "Triplet: 16 images in a step, Contrastive 8 images in a step";
+    let what = "Triplet: 16 images in a step (Contrastive: 8 images in a step)";
     desk.sweep(&["check", "sweep.toml"])
         .assert_code(0)
         .assert_says(what)

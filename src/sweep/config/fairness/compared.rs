@@ -195,11 +195,11 @@ fn differing(methods: &[MethodSeen<'_>], compared: Compared) -> Option<BrokenRul
     let words = if ours == theirs {
         format!("other settings than {}", usual.name)
     } else {
-        format!("{ours}, {} {theirs}", usual.name)
+        format!("{ours} ({}: {theirs})", usual.name)
     };
     Some(BrokenRule {
         rule: compared.rule(),
-        what: format!("{}: {words}", names.join(", ")),
+        what: format!("{}: {words}", names.join("; ")),
         point: sight.point,
         key: sight.condition.key.clone(),
     })

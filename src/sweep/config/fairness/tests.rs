@@ -80,7 +80,7 @@ fn a_batch_of_its_own_is_noticed_and_how_it_is_formed_is_not() {
         (rules, what.as_str()),
         (
             vec![F4],
-            "ProxyNCA: 16 images in a step, Triplet 8 images in a step"
+            "ProxyNCA: 16 images in a step (Triplet: 8 images in a step)"
         )
     );
 }
@@ -125,7 +125,7 @@ fn a_method_under_other_settings_than_the_others_is_noticed() {
     let fairness = only("model.embedding", "[64, 128]", "128");
     assert_eq!(
         fairness.violations[0].what,
-        "ProxyNCA: 64-d, Triplet 128-d and 64-d"
+        "ProxyNCA: 64-d (Triplet: 128-d and 64-d)"
     );
 }
 
@@ -151,7 +151,7 @@ fn a_method_without_a_search_among_others_with_one_is_noticed() {
     );
     assert_eq!(
         fairness.violations[0].what,
-        "ProxyNCA: nothing searched, Triplet 4 trials of a search"
+        "ProxyNCA: nothing searched (Triplet: 4 trials of a search)"
     );
     assert_eq!(fairness.violations[0].shown.line(), Some(28));
 }
@@ -246,7 +246,7 @@ fn heads_on_earlier_layers_are_another_trunk_and_heads_alone_are_not() {
         (rules, what.as_str()),
         (
             vec![F1],
-            "Contrastive: heads on block3, Triplet all heads on the last map"
+            "Contrastive: heads on block3 (Triplet: all heads on the last map)"
         )
     );
 }
@@ -265,7 +265,7 @@ fn surveys_of_one_method_are_noticed() {
         .iter()
         .map(|violation| (violation.rule, violation.what.as_str()))
         .collect();
-    let what = "Contrastive: a survey of the training images every 2 epochs, Triplet no surveys";
+    let what = "Contrastive: a survey of the training images every 2 epochs (Triplet: no surveys)";
     assert_eq!(found, [(F7, what)]);
 }
 
@@ -277,7 +277,7 @@ fn an_ensemble_of_label_maps_is_noticed_beside_single_networks() {
         (rules, what.as_str()),
         (
             vec![F3],
-            "Contrastive: 12 networks joined, Triplet one network"
+            "Contrastive: 12 networks joined (Triplet: one network)"
         )
     );
 }
