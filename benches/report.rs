@@ -78,6 +78,7 @@ fn row(number: usize) -> Row {
         }),
         method: format!("Method {method}"),
         is_baseline: false,
+        heads: Vec::new(),
         settings: Vec::new(),
         repeat: None,
         seed: seed as u64,
