@@ -24,6 +24,9 @@ use tempfile::TempDir;
 /// Devices that stand for GPUs: any two different ones will do.
 const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"];
 
+/// Shares of a GPU that can be asked for.
+const SHARDS: usize = 4;
+
 /// How long daemons may take to start, and elements to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,13 +39,18 @@ pub(crate) struct SlurmCluster {
 impl SlurmCluster {
     /// Starts a cluster. Returns nothing, audibly, if Slurm is not installed.
     pub(crate) fn start(nodes: usize, gpus: usize) -> Option<SlurmCluster> {
+        SlurmCluster::with_limits(nodes, gpus, "")
+    }
+
+    /// Starts a cluster with further lines of `slurm.conf`.
+    pub(crate) fn with_limits(nodes: usize, gpus: usize, limits: &str) -> Option<SlurmCluster> {
         if !is_installed() {
             eprintln!("skipped: there is no Slurm here (Debian: apt-get install slurm-wlm munge)");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
         let cluster = SlurmCluster { folder, nodes };
-        cluster.configure(gpus);
+        cluster.configure(gpus, limits);
         let key = cluster.path("munge/munge.key");
         fs::write(&key, key_of_bytes()).unwrap();
         cluster.restrict("munge", "700");
@@ -74,7 +82,7 @@ impl SlurmCluster {
         self.path("etc/slurm.conf")
     }
 
-    fn configure(&self, gpus: usize) {
+    fn configure(&self, gpus: usize, limits: &str) {
         for folder in ["etc", "state", "run", "log", "munge"] {
             fs::create_dir_all(self.path(folder)).unwrap();
         }
@@ -84,6 +92,7 @@ impl SlurmCluster {
         let (user, host) = (said("id", &["-un"]), said("hostname", &["-s"]));
         let base = self.folder.path().display();
         let ports = free_ports(1 + self.nodes);
+        let shards = gpus * SHARDS;
         let mut conf = format!(
             "ClusterName=tiny\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={port}\n\
              SlurmUser={user}\nSlurmdUser={user}\nAuthType=auth/munge\nAuthInfo=socket={base}/run/munge.socket\n\
@@ -94,15 +103,15 @@ impl SlurmCluster {
              AccountingStorageType=accounting_storage/none\nSwitchType=switch/none\nMpiDefault=none\n\
              ReturnToService=2\nSchedulerType=sched/backfill\n\
              SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1,batch_sched_delay=0\n\
-             SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\nMinJobAge=300\nKillWait=2\n\
+             SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\nKillWait=2\n\
              SlurmctldTimeout=10\nSlurmdTimeout=10\nMessageTimeout=10\nSlurmdParameters=config_overrides\n\
-             GresTypes=gpu\n",
+             GresTypes=gpu,shard\n{limits}\n",
             port = ports[0],
         );
         for (node, port) in (1..).zip(&ports[1..]) {
             writeln!(
                 conf,
-                "NodeName=n{node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=4000 Gres=gpu:{gpus}"
+                "NodeName=n{node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=4000 Gres=gpu:{gpus},shard:{shards}"
             )
             .unwrap();
         }
@@ -116,7 +125,10 @@ impl SlurmCluster {
         let devices: Vec<String> = devices
             .map(|file| format!("Name=gpu File={file}\n"))
             .collect();
-        let gres = format!("AutoDetect=off\n{}", devices.concat());
+        let gres = format!(
+            "AutoDetect=off\n{}Name=shard Count={shards}\n",
+            devices.concat()
+        );
         fs::write(self.path("etc/gres.conf"), gres).unwrap();
     }
 

@@ -91,6 +91,14 @@ impl ClusterDesk {
         folders.map(|entry| entry.unwrap().path()).collect()
     }
 
+    /// Returns what all workers have printed.
+    fn printed_by_workers(&self) -> String {
+        let folders = self.submissions().into_iter();
+        let logs = folders.flat_map(|folder| fs::read_dir(folder.join("logs")).unwrap());
+        logs.map(|log| fs::read_to_string(log.unwrap().path()).unwrap())
+            .collect()
+    }
+
     /// Waits until trainers work.
     fn wait_for_trainers(&self, count: usize) {
         wait_until("trainers work", || self.desk.trainers().len() >= count);
@@ -336,44 +344,154 @@ fn a_sweep_without_slurm_is_told_where_to_go() {
         .assert_says("login node");
 }
 
-#[test]
-fn trainers_work_on_the_gpus_that_slurm_gave_to_their_element() {
-    let Some(cluster) = SlurmCluster::start(1, 2) else {
-        return;
-    };
+/// Runs the small sweep on a node with two fake GPUs, whose elements ask for `gres`, with these variables. Returns what its
+/// trainings saw in CUDA_VISIBLE_DEVICES; nothing if there is no Slurm or no C compiler.
+fn gpus_seen(gres: &str, variables: &[(&str, &str)]) -> Option<BTreeSet<String>> {
+    let cluster = SlurmCluster::start(1, 2)?;
     let desk = Desk::new("");
-    let Some(machine) = fake_gpus(&desk, "80,80") else {
-        return;
-    };
-    let exports = machine
-        .iter()
-        .map(|(name, value)| format!("\"export {name}={value}\""));
-    let exports = exports.collect::<Vec<_>>().join(", ");
-    let on = format!("on.slurm = {{ gres = \"gpu:1\", chunk = 0.01, prologue = [{exports}] }}");
+    let mut exports = Vec::new();
+    let machine = fake_gpus(&desk, "80,80")?;
+    let machine = machine.iter().map(|(name, value)| (*name, value.as_str()));
+    for (name, value) in machine.chain(variables.iter().copied()) {
+        exports.push(format!("\"export {name}={value}\""));
+    }
+    let exports = exports.join(", ");
+    let on = format!("on.slurm = {{ gres = \"{gres}\", chunk = 0.01, prologue = [{exports}] }}");
     let sweep = SMALL.replace("device = \"cpu\"\nslots = 2", &on);
     fs::write(desk.path("sweep.toml"), sweep).unwrap();
     let desk = ClusterDesk { desk, cluster };
     desk.run().assert_code(0);
-    let mut seen = BTreeSet::new();
-    for run in fs::read_dir(desk.desk.path("results/runs")).unwrap() {
-        let log = run.unwrap().path().join("train/0001/log.txt");
-        seen.insert(fs::read_to_string(log).unwrap());
-    }
-    assert_eq!(seen.len(), 2, "{seen:?}");
+    let runs = fs::read_dir(desk.desk.path("results/runs")).unwrap();
+    let logs = runs.map(|run| run.unwrap().path().join("train/0001/log.txt"));
+    Some(logs.map(|log| fs::read_to_string(log).unwrap()).collect())
 }
 
 #[test]
-fn a_training_on_a_cluster_has_the_bits_of_one_on_this_machine() {
+fn trainers_work_on_the_gpus_that_slurm_gave_to_their_element() {
+    if let Some(seen) = gpus_seen("gpu:1", &[]) {
+        let both = ["GPU-0\n", "GPU-1\n"].map(str::to_owned);
+        assert_eq!(seen, BTreeSet::from(both));
+    }
+}
+
+#[test]
+fn an_element_with_a_share_of_a_gpu_works_on_that_gpu() {
+    if let Some(seen) = gpus_seen("shard:2", &[]) {
+        let both = ["GPU-0\n", "GPU-1\n"].map(str::to_owned);
+        assert!(!seen.is_empty() && seen.is_subset(&both.into()), "{seen:?}");
+    }
+}
+
+#[test]
+fn an_element_with_a_partition_of_a_gpu_works_on_that_partition() {
+    // Slurm names partitions only if the driver's library tells it of them.
+    let given = [
+        ("FAKE_GPU_PARTITIONS", "2,0"),
+        ("CUDA_VISIBLE_DEVICES", "MIG-0-1"),
+    ];
+    if let Some(seen) = gpus_seen("gpu:1", &given) {
+        assert_eq!(seen, BTreeSet::from(["MIG-0-1\n".to_owned()]));
+    }
+}
+
+#[test]
+fn elements_keep_to_the_nodes_that_the_options_allow() {
+    let options = "options = [\"--nodelist=n2\", \"--exclude=n1\", \"--nodes=1\"]";
+    let Some(desk) = ClusterDesk::new(SMALL, options, 0) else {
+        return;
+    };
+    let sweep = desk.desk.read("sweep.toml");
+    let noted = sweep.replace(
+        "prologue = [",
+        "prologue = [\"echo $SLURMD_NODENAME >> nodes.txt\", ",
+    );
+    fs::write(desk.desk.path("sweep.toml"), noted).unwrap();
+    desk.run().assert_code(0);
+    let nodes = desk.desk.read("nodes.txt");
+    assert!(
+        nodes.lines().count() > 1 && nodes.lines().all(|node| node == "n2"),
+        "{nodes}"
+    );
+    desk.assert_like(&local(SMALL));
+}
+
+/// Puts a stand-in before `sbatch` that refuses arrays as a controller does whose association may have so many jobs.
+fn limit_jobs(desk: &Desk, most: usize) -> String {
+    let bin = desk.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = format!(
+        r#"#!/bin/sh
+for script; do :; done
+last=$(sed -n 's/^#SBATCH --array=0-\([0-9]*\).*/\1/p' "$script")
+there=$(squeue -h -r -t PENDING,RUNNING,COMPLETING | wc -l)
+if [ $((there + last + 1)) -gt {most} ]; then
+    echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
+    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" >&2
+    exit 1
+fi
+exec /usr/bin/sbatch "$@"
+"#
+    );
+    fs::write(bin.join("sbatch"), script).unwrap();
+    fs::set_permissions(bin.join("sbatch"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn a_limit_on_submitted_jobs_makes_arrays_smaller_and_loses_nothing() {
+    let sweep = SMALL.replace("seeds = 2", "seeds = 4");
+    let Some(desk) = ClusterDesk::new(&sweep, "chunk = 0.001", 0) else {
+        return;
+    };
+    let path = limit_jobs(&desk.desk, 3);
+    let mut command = desk.command(&desk.desk.run_arguments());
+    let done = Done::from(command.env("PATH", path).output().unwrap());
+    done.assert_code(0)
+        .assert_says("AssocMaxSubmitJobLimit")
+        .assert_says("at most");
+    desk.assert_like(&local(&sweep));
+}
+
+#[test]
+fn arrays_are_cut_to_the_largest_size_of_the_cluster() {
+    let sweep = SMALL.replace("seeds = 2", "seeds = 4");
+    let Some(cluster) = SlurmCluster::with_limits(2, 2, "MaxArraySize=4") else {
+        return;
+    };
+    let desk = Desk::new(&on_slurm(&sweep, "chunk = 0.001", 0));
+    let desk = ClusterDesk { desk, cluster };
+    let done = desk.run().assert_code(0);
+    assert!(!done.err.contains("warning"), "{}", done.err);
+    // One for the data, and at least three for eight runs and their ensembles.
+    assert!(desk.submissions().len() > 3, "{}", done.err);
+    desk.assert_like(&local(&sweep));
+}
+
+#[test]
+fn a_training_on_a_cluster_has_the_bits_of_one_on_this_machine_and_reads_a_copy_of_its_data() {
     let sweep = SMALL.replace("seeds = 2", "seeds = 1");
     let Some(cluster) = SlurmCluster::start(2, 2) else {
         return;
     };
-    let desk = Desk::real(&on_slurm(&sweep, "chunk = 0.1", 0));
+    let desk = Desk::real("");
+    let scratch = desk.path("scratch");
+    let table = format!("chunk = 0.001, stage = \"{}\"", scratch.display());
+    fs::write(desk.path("sweep.toml"), on_slurm(&sweep, &table, 0)).unwrap();
     let desk = ClusterDesk { desk, cluster };
     desk.run().assert_code(0);
     let local = Desk::real(&sweep);
     local.run().assert_code(0);
     desk.assert_like(&local);
+    // Both nodes are this machine.
+    let logs = desk.printed_by_workers();
+    assert_eq!(logs.matches("copied to this node").count(), 1, "{logs}");
+    assert!(logs.contains("read from the copy on this node"), "{logs}");
+    assert!(!logs.contains("warning"), "{logs}");
+    for (run, attempt) in desk.desk.in_runs("train/0001/attempt.json") {
+        let attempt: serde_json::Value = serde_json::from_slice(&attempt).unwrap();
+        let data = attempt["work"]["train"]["data"].as_str().unwrap();
+        assert!(Path::new(data).starts_with(&scratch), "{run}: {data}");
+    }
 }
 
 /// Returns the ids of the workers of a cluster.

@@ -324,6 +324,26 @@ fn a_worker_that_finds_a_disk_full_says_that_its_jobs_are_not_to_blame() {
 }
 
 #[test]
+fn a_worker_that_cannot_copy_data_says_so_and_reads_it_where_it_is() {
+    for (stage, why) in [
+        (
+            "/dev/null/scratch",
+            "cannot create `/dev/null/scratch/sweep-",
+        ),
+        ("$NO_SUCH_FOLDER", "`$NO_SUCH_FOLDER` is not set here"),
+    ] {
+        let on = format!("slots = 2\non.slurm = {{ stage = \"{stage}\" }}");
+        let desk = Desk::new(&SMALL.replace("slots = 2", &on));
+        desk.submit();
+        desk.work(0).assert_code(0);
+        desk.work(1)
+            .assert_code(0)
+            .assert_says("not copied to this node, but read from the results folder")
+            .assert_says(why);
+    }
+}
+
+#[test]
 fn a_worker_refuses_what_it_cannot_do() {
     let desk = Desk::new(SMALL);
     desk.submit();

@@ -7,9 +7,10 @@
 //!
 //! [`chunks`] groups jobs; [`dispatch`] decides, without side effects, what is submitted and what becomes of elements that
 //! have ended; [`session`] carries that out with the commands of [`slurm`]. A [`submission`] is what workers read, and its
-//! [`standing`] what became of it.
+//! [`standing`] what became of it. Workers may read [`copies`] of prepared data on the disks of their nodes.
 
 pub mod chunks;
+pub mod copies;
 pub mod dispatch;
 mod pace;
 pub mod preview;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use schema::Device;
+use schema::{DataId, Device, bytes_in_words};
 
 use super::{
     Exit, Opened, counted,
@@ -19,12 +19,17 @@ use super::{
     tell,
 };
 use crate::{
-    batch::{Submission, SubmissionError, SubmissionFolder, restrict, standing::WorkerEnd},
+    batch::{
+        Submission, SubmissionError, SubmissionFolder,
+        copies::{Copies, LocalCopy, Stage},
+        restrict,
+        standing::WorkerEnd,
+    },
     config::{DeviceChoice, Gpus, Sweep},
     ledger::{Job, SlurmJob, absolute},
     plan::{
         Arithmetic,
-        freshness::{self, FreshnessOf},
+        freshness::{self, Freshness, FreshnessOf},
         in_words,
     },
     run::{
@@ -54,6 +59,9 @@ pub(super) struct Worker {
     #[arg(long, value_name = "PROGRAM")]
     trainer: Option<PathBuf>,
 }
+
+/// What is told of data without a copy, before the reason.
+const NOT_COPIED: &str = "not copied to this node, but read from the results folder";
 
 /// Of more jobs than this, the rest is counted.
 const NAMED: usize = 3;
@@ -101,6 +109,7 @@ impl Worker {
         freshness: FreshnessOf,
         interrupts: &Counted<'_>,
     ) -> Result<Tally, Exit> {
+        let copies = copies(opened, &freshness, interrupts);
         if interrupts.number().load(Ordering::Relaxed) > 0 {
             return Err(Exit::ToBeContinued("stopped before it began".to_owned()));
         }
@@ -124,6 +133,9 @@ impl Worker {
         ));
         let restarts = SlurmJob::of_this_process().map_or(0, |job| job.restarts);
         let journal = folder.journal(self.chunk, restarts);
+        let folders = copies
+            .iter()
+            .map(|(&data, copy)| (data, copy.folder.clone()));
         let mut progress = Progress::new(plan, &freshness);
         let mut session = Session {
             plan,
@@ -131,6 +143,7 @@ impl Worker {
             role: Role::Worker {
                 journal: &journal,
                 ended: &submission.ended,
+                copies: &folders.collect(),
             },
             trainer: &trainer,
             layout: &layout,
@@ -141,6 +154,50 @@ impl Worker {
         let tally = session.run(freshness, &mut progress);
         progress.close();
         Ok(tally?)
+    }
+}
+
+/// Copies the prepared data that jobs will read to the disk of the node, if the sweep asks for it. What cannot be copied is
+/// told, and read from the results folder.
+fn copies(opened: &Opened, freshness: &FreshnessOf, interrupts: &Counted<'_>) -> Copies {
+    let Some(stage) = opened.sweep.resources.on.stage() else {
+        return Copies::new();
+    };
+    let stage = match Stage::open(stage, interrupts.number()) {
+        Ok(stage) => stage,
+        Err(error) => {
+            tell(&format!("warning: {NOT_COPIED}: {error}"));
+            return Copies::new();
+        }
+    };
+    let stale = freshness
+        .iter()
+        .filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
+    let data: BTreeSet<DataId> = stale
+        .flat_map(|(&job, _)| opened.plan.data_of(job))
+        .collect();
+    let copies = data
+        .into_iter()
+        .filter_map(|data| Some((data, copy(data, &stage, opened)?)));
+    copies.collect()
+}
+
+fn copy(data: DataId, stage: &Stage<'_>, opened: &Opened) -> Option<LocalCopy> {
+    let title = opened.plan.data[&data].dataset.title();
+    match stage.copy_of(data, &opened.ledger) {
+        Ok(None) => None,
+        Ok(Some(copy)) => {
+            let done = match copy.copied {
+                Some(bytes) => format!("copied to this node, {}", bytes_in_words(bytes)),
+                None => "read from the copy on this node".to_owned(),
+            };
+            tell(&format!("{title}: {done}: {}", copy.folder.display()));
+            Some(copy)
+        }
+        Err(error) => {
+            tell(&format!("warning: {title}: {NOT_COPIED}: {error}"));
+            None
+        }
     }
 }
 

@@ -78,7 +78,7 @@ use scripts::ScriptFiles;
 pub(crate) use scripts::Scripts;
 use searched::Searched;
 pub use searched::{as_written, at_point, without};
-pub use slurm::{On, SlurmTable, TimeLimit};
+pub use slurm::{On, SlurmTable, TimeLimit, asks_for_gpus};
 pub use tables::{IntervalKind, Layouts, Quoted, ReportTable};
 
 use crate::{

@@ -28,6 +28,14 @@ impl On {
         matches!(self, On::Here)
     }
 
+    /// The folder on the disk of each node for copies of prepared data, if there are to be some.
+    pub fn stage(&self) -> Option<&str> {
+        match self {
+            On::Here => None,
+            On::Slurm(table) => table.stage.as_deref(),
+        }
+    }
+
     /// True if its jobs ask Slurm for GPUs.
     pub fn asks_for_gpus(&self) -> bool {
         match self {
@@ -69,6 +77,10 @@ pub struct SlurmTable {
     /// The most elements of an array that run at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array_limit: Option<u32>,
+    /// A folder on the disk of each node, such as `"/local/scratch"` or `"$TMPDIR"`: prepared data is copied there once, and read
+    /// from there. Absent: it is read from the results folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
     /// Minutes that the jobs of an element take one after another, as predicted from similar ones that have finished.
     pub chunk: f64,
     /// Lines of shell before the work, such as `"module load cuda"`.
@@ -91,6 +103,7 @@ impl Default for SlurmTable {
             cpus: None,
             memory: None,
             array_limit: None,
+            stage: None,
             chunk: 30.0,
             prologue: Vec::new(),
             options: Vec::new(),
@@ -98,24 +111,52 @@ impl Default for SlurmTable {
     }
 }
 
-/// Options of `sbatch` that the program sets itself: another value would hide its jobs from it.
-const OWN_OPTIONS: [&str; 9] = [
-    "--job-name",
-    "--array",
-    "--output",
-    "--error",
-    "--open-mode",
-    "--signal",
-    "--requeue",
-    "--parsable",
-    "--wrap",
+/// Options of `sbatch` that the program sets itself, or that would keep it from knowing its jobs; with their short forms.
+const OWN_OPTIONS: [(&str, &str); 11] = [
+    ("--job-name", "-J"),
+    ("--array", "-a"),
+    ("--output", "-o"),
+    ("--error", "-e"),
+    ("--wait", "-W"),
+    ("--open-mode", ""),
+    ("--signal", ""),
+    ("--requeue", ""),
+    ("--parsable", ""),
+    ("--wrap", ""),
+    ("--test-only", ""),
 ];
+
+/// Returns the option among [`OWN_OPTIONS`] that this is. `sbatch` takes the beginning of a long name for it, if no other option
+/// begins so, and the value of a short one may follow it at once.
+fn own_option(option: &str) -> Option<&'static str> {
+    let name = option.split(['=', ' ']).next().unwrap_or_default();
+    let is_meant = |(long, short): &&(&str, &str)| match name.starts_with("--") {
+        true => name.len() > SHORTEST && long.starts_with(name),
+        false => !short.is_empty() && name.starts_with(short),
+    };
+    OWN_OPTIONS.iter().find(is_meant).map(|(long, _)| *long)
+}
+
+/// Fewer letters of a long option could be those of others.
+const SHORTEST: usize = "--w".len();
+
+/// True if an option of `sbatch` asks for GPUs. Other generic resources are taken for GPUs, too: no work of the CPU needs them.
+pub fn asks_for_gpus(option: &str) -> bool {
+    let names = ["--gpu", "--gres", "--tres", "-G"];
+    names.iter().any(|name| option.starts_with(name)) && !option.starts_with("--gres-flags")
+}
+
+/// Returns the number of nodes that an option asks for, if it is about that.
+fn nodes_asked_for(option: &str) -> Option<&str> {
+    let count = option
+        .strip_prefix("--nodes")
+        .or_else(|| option.strip_prefix("-N"))?;
+    Some(count.trim_start_matches(['=', ' ']))
+}
 
 impl SlurmTable {
     fn asks_for_gpus(&self) -> bool {
-        let of_options = self.options.iter().map(String::as_str);
-        let asks = |option: &str| option.starts_with("--gpu") || option.contains("gpu:");
-        self.gres.is_some() || of_options.into_iter().any(asks)
+        self.gres.is_some() || self.options.iter().any(|option| asks_for_gpus(option))
     }
 
     /// What is wrong about the settings.
@@ -139,16 +180,33 @@ impl SlurmTable {
             let message = "an element needs a core".to_owned();
             return refuse("cpus", message, "write at least 1, or leave it out");
         }
+        if let Some(stage) = &self.stage
+            && !stage.starts_with(['/', '$'])
+        {
+            let message = format!("`{stage}` is no folder that each node has for itself");
+            return refuse(
+                "stage",
+                message,
+                "write, for example, `stage = \"/local/scratch\"` or `stage = \"$TMPDIR\"`",
+            );
+        }
         for (index, option) in self.options.iter().enumerate() {
             let key = format!("options.{index}");
-            let name = option.split(['=', ' ']).next().unwrap_or_default();
-            if !name.starts_with('-') || option.contains('\n') {
+            if !option.starts_with('-') || option.contains('\n') {
                 let message = format!("`{option}` is no option of sbatch");
                 return refuse(&key, message, "write, for example, `--nice=100`");
             }
-            if OWN_OPTIONS.contains(&name) {
+            if let Some(name) = own_option(option) {
                 let message = format!("`sweep` sets `{name}` itself: remove it");
                 return refuse(&key, message, "arrays are known by their names");
+            }
+            if nodes_asked_for(option).is_some_and(|count| count != "1" && count != "1-1") {
+                let message = "an element works on one node: remove it".to_owned();
+                return refuse(
+                    &key,
+                    message,
+                    "elements use many nodes; `array_limit` bounds how many run at a time",
+                );
             }
         }
         Ok(())
@@ -278,13 +336,64 @@ mod tests {
     }
 
     #[test]
+    fn options_of_sbatch_are_known_in_all_their_forms() {
+        for own in [
+            "--job-name=mine",
+            "--job-name mine",
+            "--job=mine",
+            "-J mine",
+            "-Jmine",
+            "-a 0-3",
+            "--arr=0-3",
+            "-o out.txt",
+            "--wait",
+            "-W",
+            "--wrap=true",
+            "--test-only",
+        ] {
+            assert!(own_option(own).is_some(), "{own}");
+        }
+        for other in [
+            "--nice=5",
+            "--nodelist=n1",
+            "-w n1",
+            "-x n2",
+            "--exclude=n2",
+            "--account=a",
+            "-A a",
+            "--exclusive",
+            "--hold",
+            "--no-kill",
+            "--export=ALL",
+            "-C a100",
+            "--wckey=a",
+            "--time-min=5",
+        ] {
+            assert_eq!(own_option(other), None, "{other}");
+            assert_eq!(nodes_asked_for(other), None, "{other}");
+        }
+        for two in ["--nodes=2", "--nodes 2", "-N2", "-N 2"] {
+            assert_eq!(nodes_asked_for(two), Some("2"), "{two}");
+        }
+    }
+
+    #[test]
     fn an_element_without_gres_asks_for_no_gpu() {
         let with = |options: &[&str]| SlurmTable {
             options: options.iter().map(|&option| option.to_owned()).collect(),
             ..SlurmTable::default()
         };
         assert!(!On::Slurm(with(&["--nice=5"])).asks_for_gpus());
-        assert!(On::Slurm(with(&["--gpus=2"])).asks_for_gpus());
+        for option in [
+            "--gpus=2",
+            "-G 2",
+            "--gres=gpu",
+            "--gres=shard:2",
+            "--gpus-per-node=2",
+            "--tres-per-task=gres/gpu:1",
+        ] {
+            assert!(On::Slurm(with(&[option])).asks_for_gpus(), "{option}");
+        }
         assert!(!On::Here.asks_for_gpus());
     }
 }

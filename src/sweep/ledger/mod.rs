@@ -473,6 +473,14 @@ impl Ledger {
         }
     }
 
+    /// Returns the bytes of the images of a prepared data set; nothing if it is not prepared, or if its images are not
+    /// kept in its folder.
+    pub fn bytes_of_images(&self, data: DataId) -> Option<u64> {
+        let path = self.data(data).join(PrepareWork::INDEX);
+        let index: Option<PreparedIndex> = read_json(&path).ok()?;
+        index?.bytes
+    }
+
     /// Updates the path of the images of a prepared data set that does not keep them.
     ///
     /// # Errors

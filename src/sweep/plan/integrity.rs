@@ -79,22 +79,13 @@ impl Inputs {
     }
 
     fn add(&mut self, job: Job, plan: &Plan) {
+        self.data.extend(plan.data_of(job));
         match job {
-            // It reads the files of the data set, which are hashed for the ids of runs.
-            Job::Prepare(_) => {}
-            Job::Train(run) => {
-                self.data.insert(plan.runs[&run].data);
-            }
+            Job::Prepare(_) | Job::Train(_) => {}
             Job::Evaluate(run) => {
-                self.data.insert(plan.runs[&run].data);
                 self.networks.insert(run);
             }
-            Job::Ensemble(ensemble) => {
-                for &run in &plan.ensembles[&ensemble].runs {
-                    self.data.insert(plan.runs[&run].data);
-                    self.networks.insert(run);
-                }
-            }
+            Job::Ensemble(ensemble) => self.networks.extend(&plan.ensembles[&ensemble].runs),
         }
     }
 }

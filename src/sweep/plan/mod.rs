@@ -24,7 +24,7 @@ mod recall;
 pub mod study;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -256,6 +256,17 @@ impl Plan {
         plan.data = data.collect();
         plan.grow(sweep, ledger, None)?;
         Ok(plan)
+    }
+
+    /// Returns the prepared data sets that a job reads. To prepare one, it reads files of the data set, which are hashed
+    /// for the ids of runs.
+    pub fn data_of(&self, job: Job) -> BTreeSet<DataId> {
+        let data_of = |run: &RunId| self.runs[run].data;
+        match job {
+            Job::Prepare(_) => BTreeSet::new(),
+            Job::Train(run) | Job::Evaluate(run) => BTreeSet::from([data_of(&run)]),
+            Job::Ensemble(id) => self.ensembles[&id].runs.iter().map(data_of).collect(),
+        }
     }
 
     /// All jobs that are processes.

@@ -18,9 +18,9 @@ use std::{
 use chrono::DateTime;
 use durable::DiskError;
 use schema::{
-    Attempt, Computation, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Event, Finished,
-    Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, Task, TrainWork,
-    Trained, Training, TrainingEnd, Work, WrongReply,
+    Attempt, Computation, DataId, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Event,
+    Finished, Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, Task,
+    TrainWork, Trained, Training, TrainingEnd, Work, WrongReply,
 };
 use thiserror::Error;
 
@@ -132,6 +132,8 @@ pub enum Role<'a> {
         journal: &'a str,
         /// Jobs of Slurm that are known to have ended.
         ended: &'a [String],
+        /// The folders of prepared data sets that are not read from the results folder.
+        copies: &'a BTreeMap<DataId, PathBuf>,
     },
 }
 
@@ -354,7 +356,7 @@ impl Session<'_> {
                 self.ledger.describe_run(&planned.identity)?;
                 Work::Train(TrainWork {
                     recipe: planned.identity.recipe.clone(),
-                    data: absolute(&self.ledger.data(planned.data)),
+                    data: self.data(planned.data),
                     run: absolute(self.ledger.run(run).path()),
                     weights: planned.weights.as_deref().map(absolute),
                     scripts: self.kept_scripts(&planned.identity.recipe)?,
@@ -366,7 +368,7 @@ impl Session<'_> {
                 let planned = &self.plan.runs[&run];
                 Work::Evaluate(EvaluateWork {
                     recipe: planned.identity.recipe.clone(),
-                    data: absolute(&self.ledger.data(planned.data)),
+                    data: self.data(planned.data),
                     run: absolute(self.ledger.run(run).path()),
                     metrics: self.metrics_of(run)?,
                     read_only: false,
@@ -382,12 +384,21 @@ impl Session<'_> {
                 });
                 Work::Ensemble(EnsembleWork {
                     members: members.collect(),
-                    data: absolute(&self.ledger.data(self.plan.runs[&runs[0]].data)),
+                    data: self.data(self.plan.runs[&runs[0]].data),
                     into: absolute(self.ledger.ensemble(id).path()),
                     metrics: self.metrics_of_ensemble(id)?,
                 })
             }
         })
+    }
+
+    /// Returns the folder from which trainers read a prepared data set.
+    fn data(&self, data: DataId) -> PathBuf {
+        let copy = match &self.role {
+            Role::Orchestrator(_) => None,
+            Role::Worker { copies, .. } => copies.get(&data),
+        };
+        copy.map_or_else(|| absolute(&self.ledger.data(data)), PathBuf::clone)
     }
 
     /// Returns the CPU threads of an attempt. Preparing takes all cores: what needs the data waits for it.

@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     batch::SubmissionFolder,
-    config::{SlurmTable, TimeLimit},
+    config::{SlurmTable, TimeLimit, asks_for_gpus},
     shell::CommandLine,
 };
 
@@ -67,6 +67,7 @@ impl Script<'_> {
             cpus,
             memory,
             array_limit,
+            stage: _,
             chunk: _,
             prologue: _,
             options,
@@ -106,7 +107,7 @@ impl Script<'_> {
             .map(|(key, value)| format!("--{key}={}", quoted(&value)))
             .collect();
         lines.push("--no-requeue".to_owned());
-        let is_own = |option: &&String| self.needs_gpus || !option.starts_with("--gpu");
+        let is_own = |option: &&String| self.needs_gpus || !asks_for_gpus(option);
         lines.extend(options.iter().filter(is_own).cloned());
         lines
     }
