@@ -98,6 +98,7 @@ fn source(folder: &Path) -> Source {
         class: 0,
         role: Role::Both,
         bounding_box: None,
+        camera: None,
     };
     let classes = vec![Class {
         name: "all".into(),

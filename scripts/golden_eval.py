@@ -1,6 +1,6 @@
 """Golden values of `dml::eval`: retrieval from pytorch-metric-learning, agreement of clusterings from scikit-learn.
 
-AccuracyCalculator gets its neighbours from a sort in double precision in which equally similar references stay in
+With cameras, average precision is scikit-learn's and the rest follows from the ranks. AccuracyCalculator gets its neighbours from a sort in double precision in which equally similar references stay in
 order of their index, as `dml` defines it; everything else is its own. Its mean reciprocal rank is computed in single
 precision, so that alone is recomputed from the same neighbours. Recall@K is by its definition.
 """
@@ -8,7 +8,7 @@ precision, so that alone is recomputed from the same neighbours. Recall@K is by 
 import numpy as np
 import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
-from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score, average_precision_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import pair_confusion_matrix
 
 RECALL_AT = [1, 2, 4, 8, 10, 100]
@@ -72,6 +72,35 @@ def macro_means(right, classes):
     return {name: float(np.mean([value[classes == one].mean() for one in np.unique(classes)])) for name, value in values.items()}
 
 
+def camera_case(name, comparison, embeddings, labels, cameras):
+    """By the rule of re-identification: what is of a query's class and camera is taken out of its list before it is scored."""
+    found = similarities(embeddings, embeddings, comparison)
+    scores = {name: [] for name in [*NAMES, "mean_reciprocal_rank"]}
+    recalls, rights, lone = {k: [] for k in RECALL_AT}, [], 0
+    for query in range(len(labels)):
+        order = np.argsort(-found[query], kind="stable")
+        same = (labels[order] == labels[query]) & (cameras[order] == cameras[query])
+        right = labels[order][~same & (order != query)] == labels[query]
+        if not right.any():
+            lone += 1
+            continue
+        ranks, size = np.flatnonzero(right) + 1, right.sum()
+        precisions = np.arange(1, size + 1) / ranks
+        values = [right[0], (ranks <= size).sum() / size, precisions[ranks <= size].sum() / size, average_precision_score(right, -np.arange(len(right))), 1 / ranks[0]]
+        for name_of_score, value in zip(scores, values):
+            scores[name_of_score].append(float(value))
+        for k in RECALL_AT:
+            recalls[k].append(bool(right[:k].any()))
+        rights.append(labels[query])
+    expected = {name: float(np.mean(values)) for name, values in scores.items()}
+    expected["recall"] = {str(k): float(np.mean(values)) for k, values in recalls.items()}
+    rights = np.array(rights)
+    by_class = lambda values: float(np.mean([np.array(values)[rights == one].mean() for one in np.unique(rights)]))
+    expected["macro_precision_at_1"] = by_class(scores["precision_at_1"])
+    expected["macro_map_at_r"] = by_class(scores["mean_average_precision_at_r"])
+    return {"name": name, "comparison": comparison, "embeddings": embeddings.tolist(), "labels": labels.tolist(), "cameras": cameras.tolist(), "expected": expected | {"lone": lone}}
+
+
 def write_all(write):
     random = np.random.default_rng(5)
     normal = lambda *shape: random.standard_normal(shape).round(3)
@@ -91,6 +120,11 @@ def write_all(write):
     for comparison in ["cosine", "euclidean", "dot"]:
         embeddings = (random_of_shared.standard_normal((40, 6)) + 0.8 * np.eye(6)[balanced]).round(3)
         cases.append(retrieval_case("a gallery with distractors", comparison, embeddings, balanced, shared=15))
+    random_of_cameras = np.random.default_rng(7)
+    for comparison in ["cosine", "euclidean", "dot"]:
+        labels = random_of_cameras.permutation(np.repeat(np.arange(9), [9, 6, 2, 1, 12, 1, 3, 7, 5]))
+        embeddings = (random_of_cameras.standard_normal((len(labels), 6)) + random_of_cameras.standard_normal((9, 6))[labels]).round(3)
+        cases.append(camera_case("cameras", comparison, embeddings, labels, random_of_cameras.integers(0, 4, len(labels))))
     write("eval", "retrieval", {"cases": cases})
     write("eval", "agreement", {"cases": list(agreements(random))})
 

@@ -42,6 +42,15 @@ pub struct ListedImage {
     /// The first row below its bounding box.
     #[serde(default)]
     pub y_2: Option<u32>,
+    /// The camera that took it, or the sequence that it is from. The table has this column if an image has one.
+    #[serde(default, skip_serializing)]
+    pub camera: Option<String>,
+}
+
+/// The columns of a table in which images have cameras, after all the others.
+#[derive(Serialize)]
+struct CameraColumn<'a> {
+    camera: Option<&'a str>,
 }
 
 impl ListedImage {
@@ -126,10 +135,15 @@ pub fn listed_rows(text: &[u8]) -> Result<Vec<ListedRow>, ListingFault> {
 ///
 /// # Errors
 /// If there is no memory for it.
-pub fn listing_text<'a>(images: impl IntoIterator<Item = &'a ListedImage>) -> io::Result<Vec<u8>> {
+pub fn listing_text(images: &[ListedImage]) -> io::Result<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
+    let with_cameras = images.iter().any(|image| image.camera.is_some());
     for image in images {
-        table.serialize(image)?;
+        let camera = image.camera.as_deref();
+        match with_cameras {
+            true => table.serialize((image, CameraColumn { camera }))?,
+            false => table.serialize(image)?,
+        }
     }
     table.into_inner().map_err(csv::IntoInnerError::into_error)
 }
@@ -151,6 +165,7 @@ mod tests {
             y_1: Some(1),
             x_2: Some(2),
             y_2: Some(u32::MAX),
+            camera: None,
         }
     }
 
@@ -184,7 +199,7 @@ mod tests {
             x_1: None,
             ..image("a/1.jpg", "A", None)
         };
-        let text = listing_text([&training, &image("b, c.jpg", "B", Some("C"))]).unwrap();
+        let text = listing_text(&[training.clone(), image("b, c.jpg", "B", Some("C"))]).unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "path,label,class_name,split,is_query,is_gallery,category,x_1,y_1,x_2,y_2\n\
@@ -192,6 +207,25 @@ mod tests {
              \"b, c.jpg\",7,B,test,true,false,C,0,1,2,4294967295\n"
         );
         assert_eq!(training.bounding_box(), None);
+    }
+
+    #[test]
+    fn cameras_are_a_column_of_their_own_if_there_are_any() {
+        let seen = ListedImage {
+            camera: Some("c, 1".to_owned()),
+            ..image("a/1.jpg", "A", None)
+        };
+        let images = [image("a/0.jpg", "A", None), seen];
+        let text = listing_text(&images).unwrap();
+        let rows = listed_rows(&text).unwrap();
+        let read: Vec<ListedImage> = rows.into_iter().map(|row| row.image).collect();
+        assert_eq!(read, images);
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "path,label,class_name,split,is_query,is_gallery,category,x_1,y_1,x_2,y_2,camera\n\
+             a/0.jpg,7,A,test,true,false,,0,1,2,4294967295,\n\
+             a/1.jpg,7,A,test,true,false,,0,1,2,4294967295,\"c, 1\"\n"
+        );
     }
 
     #[test]

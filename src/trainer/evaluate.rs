@@ -4,13 +4,11 @@
 //! The embeddings are kept in the run's folder, so that further metrics need no forward pass, and so
 //! are the scores of each query, for statistics.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use dml::{
     data::{PreparedData, listing::Role},
-    eval::{
-        Comparison, Embeddings, EvalError, LabeledEmbeddings, RetrievalTask, ensemble::concatenated,
-    },
+    eval::{Embeddings, EvalError, RetrievalTask, ensemble::concatenated},
     model::Network,
 };
 use schema::{Device, EnsembleWork, EvaluateWork, Evaluated, Event, Metric, Recipe, Scores};
@@ -19,10 +17,8 @@ use tch::{Kind, Tensor, no_grad};
 use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
-    files,
-    heads::{self, Joined},
-    queries,
-    retrieval_set::RetrievalSet,
+    files, heads, queries,
+    retrieval_set::{RetrievalSet, TestImages},
     score::{self, Scored},
     split::{self, Images},
 };
@@ -53,12 +49,8 @@ pub(crate) fn evaluate(
     let End::Finished(evaluated) = measured else {
         return Ok(End::Stopped);
     };
-    let images = Joined {
-        embeddings: &embeddings,
-        labels: &data.test_labels,
-        roles: &data.test_roles,
-    };
-    let heads = heads::scores(&work.recipe.model, images, &work.metrics, device, stop)?;
+    let (model, images) = (&work.recipe.model, TestImages::of(&data));
+    let heads = heads::scores(model, &embeddings, &images, &work.metrics, device, stop)?;
     Ok(heads.map_or(End::Stopped, |heads| {
         End::Finished(Evaluated { heads, ..evaluated })
     }))
@@ -110,9 +102,8 @@ fn measure(
     stop: &Stop,
     folder: Option<&Path>,
 ) -> Result<End<Evaluated>, Failed> {
-    let images = LabeledEmbeddings::new(rows, data.test_labels.clone(), Comparison::Cosine);
-    let images = images.map_err(|error| score::unmeasurable(&error))?;
-    let set = RetrievalSet::new(images, &data.test_roles);
+    let images = TestImages::of(data);
+    let set = images.set(rows)?;
     let Some(scored) = score::score(set.task(), metrics, device, stop)? else {
         return Ok(End::Stopped);
     };
@@ -120,15 +111,16 @@ fn measure(
         let table = queries::table(&scored, &set, &data.test_names);
         durable::write(&files::queries(folder), table.as_bytes())?;
     }
-    let classes = data.test_classes.len();
-    Ok(End::Finished(summary(&scored, &set, classes)))
+    Ok(End::Finished(summary(&scored, &set, &images)))
 }
 
-/// Returns the metrics of a retrieval among the images of some classes.
-pub(crate) fn summary(scored: &Scored, set: &RetrievalSet, classes: usize) -> Evaluated {
+/// Returns the metrics of a retrieval among test images.
+pub(crate) fn summary(scored: &Scored, set: &RetrievalSet, images: &TestImages) -> Evaluated {
     let (pessimistic, optimistic) = scored.bounds();
+    let classes: BTreeSet<i64> = images.labels.iter().copied().collect();
     Evaluated {
-        classes: classes as u64,
+        classes: classes.len() as u64,
+        cameras: images.camera_count() as u64,
         images: set.queries() as u64,
         gallery: set.gallery().map(|images| images as u64),
         without_positive: scored.retrieval.without_positive as u64,
@@ -195,8 +187,7 @@ pub(crate) fn embedded(
     let kept = KeptEmbeddings {
         embeddings,
         key,
-        labels: Some(data.test_labels.clone()),
-        roles: Some(data.test_roles.clone()),
+        images: Some(TestImages::of(data)),
     };
     if keep == Keep::Embeddings {
         kept.write(&path)?;
@@ -248,10 +239,8 @@ pub(crate) struct KeptEmbeddings {
     pub(crate) embeddings: Tensor,
     /// See [`key`].
     pub(crate) key: Vec<u8>,
-    /// The class of each image. An earlier version kept neither classes nor roles.
-    pub(crate) labels: Option<Vec<i64>>,
-    /// The role of each image.
-    pub(crate) roles: Option<Vec<Role>>,
+    /// What is known about the images. An earlier version did not keep it.
+    pub(crate) images: Option<TestImages>,
 }
 
 impl KeptEmbeddings {
@@ -263,13 +252,10 @@ impl KeptEmbeddings {
         let mut tensors = files::read_sealed(path)?;
         let embeddings = files::take(&mut tensors, "embeddings")?;
         let key = files::take(&mut tensors, "key")?;
-        let labels = files::take(&mut tensors, "labels").ok();
-        let roles = files::take(&mut tensors, "roles").ok();
         Ok(KeptEmbeddings {
             embeddings,
             key: Vec::<u8>::try_from(&key).map_err(|error| error.to_string())?,
-            labels: labels.and_then(|labels| Vec::try_from(&labels).ok()),
-            roles: roles.and_then(|roles| roles_of(&roles)),
+            images: images_of(&mut tensors),
         })
     }
 
@@ -278,13 +264,47 @@ impl KeptEmbeddings {
             ("embeddings".to_owned(), self.embeddings.shallow_clone()),
             ("key".to_owned(), Tensor::from_slice(&self.key)),
         ];
-        if let (Some(labels), Some(roles)) = (&self.labels, &self.roles) {
-            let roles: Vec<u8> = roles.iter().map(|&role| number_of(role)).collect();
-            tensors.push(("labels".to_owned(), Tensor::from_slice(labels)));
-            tensors.push(("roles".to_owned(), Tensor::from_slice(&roles)));
+        if let Some(images) = &self.images {
+            tensors.extend(tensors_of(images));
         }
         files::write_sealed(tensors, path)
     }
+}
+
+/// Stands for an unknown camera in a file.
+const NO_CAMERA: i64 = -1;
+
+/// Returns what a file holds about the images.
+fn tensors_of(images: &TestImages) -> Vec<(String, Tensor)> {
+    let roles: Vec<u8> = images.roles.iter().map(|&role| number_of(role)).collect();
+    let mut tensors = vec![
+        ("labels".to_owned(), Tensor::from_slice(&images.labels)),
+        ("roles".to_owned(), Tensor::from_slice(&roles)),
+    ];
+    if !images.cameras.is_empty() {
+        let cameras = images.cameras.iter();
+        let cameras: Vec<i64> = cameras
+            .map(|camera| camera.map_or(NO_CAMERA, i64::from))
+            .collect();
+        tensors.push(("cameras".to_owned(), Tensor::from_slice(&cameras)));
+    }
+    tensors
+}
+
+/// Returns what a file says about the images, if it does.
+fn images_of(tensors: &mut files::Tensors) -> Option<TestImages> {
+    let labels = files::take(tensors, "labels").ok()?;
+    let roles = files::take(tensors, "roles").ok()?;
+    let cameras = match files::take(tensors, "cameras") {
+        Ok(cameras) => Vec::<i64>::try_from(&cameras).ok()?,
+        Err(_) => Vec::new(),
+    };
+    let camera = |number: i64| u32::try_from(number).ok();
+    Some(TestImages {
+        labels: Vec::try_from(&labels).ok()?,
+        roles: roles_of(&roles)?,
+        cameras: cameras.into_iter().map(camera).collect(),
+    })
 }
 
 /// Returns the number that stands for a role in a file.
@@ -410,13 +430,14 @@ pub(crate) enum Validated {
     Stopped,
 }
 
-/// Measures a network on validation images.
+/// Measures a network on validation images from these cameras, if they are known.
 ///
 /// # Errors
 /// There is nothing to retrieve.
 pub(crate) fn validate(
     embedder: Embedder,
     validation: &Images,
+    cameras: &[Option<u32>],
     metrics: &[Metric],
     stop: &Stop,
 ) -> Result<Validated, Failed> {
@@ -426,7 +447,8 @@ pub(crate) fn validate(
     if let Err(EvalError::NotFinite { .. }) = Embeddings::from_tensor(&embeddings) {
         return Ok(Validated::NotFinite);
     }
-    let images = score::labelled(embeddings, validation.labels.clone(), Comparison::Cosine)?;
+    let (labels, cameras) = (validation.labels.clone(), cameras.to_vec());
+    let images = score::labelled(embeddings, labels, cameras)?;
     let task = RetrievalTask::Within(&images);
     let scored = score::score(task, metrics, embedder.network.device(), stop)?;
     Ok(scored.map_or(Validated::Stopped, |scored| {

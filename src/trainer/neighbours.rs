@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dml::{
     data::{Color, ImageStore, PreparedData, Region, listing::Role},
-    eval::{Comparison, EvalResources, LabeledEmbeddings, RetrievalTask, nearest},
+    eval::{EvalResources, LabeledEmbeddings, RetrievalTask, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
 use schema::{Drawn, DrawnImage, Event, NeighboursWork, TestImage};
@@ -55,19 +55,13 @@ pub(crate) fn neighbours(
     let Some(embeddings) = evaluate::embedded(recipe, &data, run, keep, device, stop, emit)? else {
         return Ok(End::Stopped);
     };
-    let gallery = score::labelled(embeddings, images.labels.clone(), Comparison::Cosine)?;
+    let gallery = score::labelled(embeddings, images.labels.clone(), Vec::new())?;
     let query = match (&work.query, test_image) {
         (TestImage::Photo { photo }, _) => of_photo(work, photo, device, emit)?,
         (_, test_image) => of_test_image(test_image.unwrap_or(0), &gallery, &data, &images)?,
     };
     let count = work.count as usize;
-    let found = of_one(
-        &query,
-        &gallery,
-        &data.test_roles,
-        count,
-        EvalResources::on(device),
-    )?;
+    let found = of_one(&query, &gallery, &data, count, EvalResources::on(device))?;
     let drawing = Drawing {
         data: &data,
         images: &images,
@@ -133,7 +127,7 @@ fn of_photo(
     let embedding =
         no_grad(|| Ok::<_, Failed>(network.forward(&batches.images(&indices)?, false)))?;
     Ok(Query {
-        embedding: score::labelled(embedding, vec![0], Comparison::Cosine)?,
+        embedding: score::labelled(embedding, vec![0], Vec::new())?,
         test_image: None,
         class: None,
         square: square(&photos.data.images, 0)?,
@@ -205,16 +199,17 @@ fn no_query(image: usize, roles: &[Role]) -> String {
     format!("test image {image} is a gallery image and no query{hint}")
 }
 
-/// Returns the references nearest to a query, except itself.
+/// Returns the references nearest to a query, except itself and those of its class from its camera.
 fn of_one(
     query: &Query,
     images: &LabeledEmbeddings,
-    roles: &[Role],
+    data: &PreparedData,
     count: usize,
     resources: EvalResources,
 ) -> Result<Vec<usize>, Failed> {
-    let searched: Vec<usize> = (0..roles.len())
-        .filter(|&image| roles[image].is_reference())
+    let searched: Vec<usize> = (0..data.test_roles.len())
+        .filter(|&image| data.test_roles[image].is_reference())
+        .filter(|&image| !is_of_its_camera(query, image, data))
         .collect();
     let place = query
         .test_image
@@ -232,6 +227,13 @@ fn of_one(
         .iter()
         .map(|&index| searched[index as usize])
         .collect())
+}
+
+/// True if a test image is of the query's class and from its camera.
+fn is_of_its_camera(query: &Query, image: usize, data: &PreparedData) -> bool {
+    let camera = |image: usize| data.test_cameras.get(image).copied().flatten();
+    let of_query = query.test_image.and_then(camera);
+    of_query.is_some() && of_query == camera(image) && query.class == Some(data.test_labels[image])
 }
 
 /// What is drawn.

@@ -2,9 +2,50 @@
 //! queries against its gallery.
 
 use dml::{
-    data::listing::Role,
-    eval::{LabeledEmbeddings, RetrievalTask},
+    data::{PreparedData, listing::Role},
+    eval::{Comparison, Embeddings, LabeledEmbeddings, RetrievalTask},
 };
+
+use crate::{Failed, score};
+
+/// What is known about each test image beside its embedding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TestImages {
+    /// Its class.
+    pub(crate) labels: Vec<i64>,
+    /// Its role in retrieval.
+    pub(crate) roles: Vec<Role>,
+    /// Its camera; empty if the data set names none.
+    pub(crate) cameras: Vec<Option<u32>>,
+}
+
+impl TestImages {
+    /// Returns what a data set says about its test images.
+    pub(crate) fn of(data: &PreparedData) -> TestImages {
+        TestImages {
+            labels: data.test_labels.clone(),
+            roles: data.test_roles.clone(),
+            cameras: data.test_cameras.clone(),
+        }
+    }
+
+    /// Returns the number of cameras.
+    pub(crate) fn camera_count(&self) -> usize {
+        let known = self.cameras.iter().flatten();
+        known.max().map_or(0, |last| *last as usize + 1)
+    }
+
+    /// Divides embeddings of the images, compared by cosine similarity, into queries and gallery.
+    ///
+    /// # Errors
+    /// There is not one embedding for each image.
+    pub(crate) fn set(&self, rows: Embeddings) -> Result<RetrievalSet, Failed> {
+        let images = LabeledEmbeddings::new(rows, self.labels.clone(), Comparison::Cosine);
+        let images = images.and_then(|images| images.with_cameras(self.cameras.clone()));
+        let images = images.map_err(|error| score::unmeasurable(&error))?;
+        Ok(RetrievalSet::new(images, &self.roles))
+    }
+}
 
 /// Test images, divided into queries and gallery.
 pub(crate) enum RetrievalSet {
@@ -23,7 +64,7 @@ pub(crate) enum RetrievalSet {
 
 impl RetrievalSet {
     /// Divides images by their roles.
-    pub(crate) fn new(images: LabeledEmbeddings, roles: &[Role]) -> RetrievalSet {
+    fn new(images: LabeledEmbeddings, roles: &[Role]) -> RetrievalSet {
         if roles.iter().all(|role| *role == Role::Both) {
             return RetrievalSet::Within(images);
         }
@@ -93,7 +134,7 @@ fn positions(queries: &[usize], gallery: &[usize]) -> Vec<Option<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use dml::eval::{Comparison, Embeddings, EvalResources, RankDepth, retrieve};
+    use dml::eval::{EvalResources, RankDepth, retrieve};
 
     use super::*;
 

@@ -19,18 +19,20 @@ pub(crate) struct Scored {
     agreement: Option<Agreement>,
 }
 
-/// Joins embeddings with their labels.
+/// Joins embeddings, compared by cosine similarity, with the classes and the cameras of their images.
 ///
 /// # Errors
 /// The embeddings are not finite.
 pub(crate) fn labelled(
     embeddings: Tensor,
     labels: Vec<i64>,
-    comparison: Comparison,
+    cameras: Vec<Option<u32>>,
 ) -> Result<LabeledEmbeddings, Failed> {
     let rows = Embeddings::from_tensor(&embeddings);
-    rows.and_then(|rows| LabeledEmbeddings::new(rows, labels, comparison))
-        .map_err(|error| unmeasurable(&error))
+    rows.and_then(|rows| {
+        LabeledEmbeddings::new(rows, labels, Comparison::Cosine)?.with_cameras(cameras)
+    })
+    .map_err(|error| unmeasurable(&error))
 }
 
 /// Computes metrics of a retrieval task on a device. `None` if a stop was requested.
@@ -144,9 +146,10 @@ fn scores(
 pub(crate) fn unmeasurable(error: &EvalError) -> Failed {
     match error {
         EvalError::NoQueries | EvalError::Widths { .. } => Failed::data(error.to_string()),
-        EvalError::NotFinite { .. } | EvalError::Labels { .. } | EvalError::Stopped => {
-            Failed::internal(error.to_string())
-        }
+        EvalError::NotFinite { .. }
+        | EvalError::Labels { .. }
+        | EvalError::Cameras { .. }
+        | EvalError::Stopped => Failed::internal(error.to_string()),
     }
 }
 

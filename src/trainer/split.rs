@@ -38,6 +38,8 @@ pub(crate) struct Split {
     classes: Vec<i64>,
     /// The images of the fold's classes, if there is a fold.
     pub(crate) validation: Option<Images>,
+    /// The camera of each of these images; empty if the data set names none.
+    pub(crate) validation_cameras: Vec<Option<u32>>,
 }
 
 /// Opens the prepared data set of a recipe.
@@ -92,7 +94,18 @@ impl Split {
             classes: training.iter().map(|image| image.class).collect(),
             training: mapped(relabelled(numbered(&training), recipe), recipe)?,
             validation,
+            validation_cameras: Vec::new(),
         })
+    }
+
+    /// Returns the same with the cameras of all images of the training classes.
+    pub(crate) fn with_cameras(self, cameras: &[Option<u32>]) -> Split {
+        let camera = |&index: &i64| cameras.get(index as usize).copied();
+        let indices = self.validation.iter().flat_map(|images| &images.indices);
+        Split {
+            validation_cameras: indices.filter_map(camera).collect(),
+            ..self
+        }
     }
 
     /// Returns the super-class of each training image, if the training classes have any.
@@ -259,9 +272,16 @@ mod tests {
                     labels: labels.into()
                 },
                 classes: labels.into(),
-                validation: None
+                validation: None,
+                validation_cameras: Vec::new(),
             }
         );
+        let filmed = Split::new(&recipe(Some(fold(1, 4))), &labels).unwrap();
+        let cameras: Vec<_> = (0..8)
+            .map(|camera| (camera > 2).then_some(camera))
+            .collect();
+        let filmed = filmed.with_cameras(&cameras);
+        assert_eq!(filmed.validation_cameras, [None, Some(3)]);
     }
 
     fn training_on(images: TrainingImages) -> Training {

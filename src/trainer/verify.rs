@@ -10,8 +10,8 @@ use std::{
 };
 
 use dml::{
-    data::{PreparedData, listing::Role},
-    eval::{Comparison, Embeddings, LabeledEmbeddings, ensemble::concatenated},
+    data::PreparedData,
+    eval::{Embeddings, ensemble::concatenated},
 };
 use schema::{
     Amount, EmbeddedAgain, Evaluated, Event, KeptResult, Recipe, Recomputed, Verified, VerifyWork,
@@ -21,10 +21,8 @@ use tch::{Kind, Tensor};
 use crate::{
     Emit, End, Failed, Stop,
     evaluate::{self, KeptEmbeddings},
-    files,
-    heads::{self, Joined},
-    queries,
-    retrieval_set::RetrievalSet,
+    files, heads, queries,
+    retrieval_set::TestImages,
     score,
 };
 
@@ -123,31 +121,24 @@ impl Verifier<'_> {
             all.push(kept);
         }
         let mut parts = all.iter().map(rows).collect::<Result<Vec<_>, _>>()?;
-        let Some(TestImages { labels, roles }) = images else {
+        let Some(images) = images else {
             return Ok(None);
         };
         let heads = match (&result.members[..], &all[..]) {
             ([(recipe, _)], [kept]) => {
-                let images = Joined {
-                    embeddings: &kept.embeddings,
-                    labels: &labels,
-                    roles: &roles,
-                };
-                heads::scores(&recipe.model, images, &result.metrics, device, stop)?
+                let (model, metrics) = (&recipe.model, &result.metrics);
+                heads::scores(model, &kept.embeddings, &images, metrics, device, stop)?
             }
             _ => Some(Vec::new()),
         };
         let Some(heads) = heads else {
             return Ok(None);
         };
-        let classes = labels.iter().collect::<BTreeSet<_>>().len();
         let rows = match parts.len() {
             1 => parts.remove(0),
             _ => concatenated(parts),
         };
-        let labeled = LabeledEmbeddings::new(rows, labels, Comparison::Cosine)
-            .map_err(|error| score::unmeasurable(&error))?;
-        let set = RetrievalSet::new(labeled, &roles);
+        let set = images.set(rows)?;
         let Some(scored) = score::score(set.task(), &result.metrics, device, stop)? else {
             return Ok(None);
         };
@@ -163,7 +154,7 @@ impl Verifier<'_> {
         }
         Ok(Some(Evaluated {
             heads,
-            ..evaluate::summary(&scored, &set, classes)
+            ..evaluate::summary(&scored, &set, &images)
         }))
     }
 
@@ -241,16 +232,10 @@ impl Verifier<'_> {
         self.embedded.distance = self.embedded.distance.max(distance);
     }
 
-    /// Returns labels and roles of the test images: those of the data set, or those beside the embeddings.
+    /// Returns what is known about the test images: what the data set says, or what is kept beside the embeddings.
     fn images(&mut self, kept: &KeptEmbeddings, run: &Path) -> Option<TestImages> {
         let path = files::embeddings(run);
-        let beside = kept.labels.clone().zip(kept.roles.clone());
-        let beside = beside.map(|(labels, roles)| TestImages { labels, roles });
-        let of_data = self.data.map(|data| TestImages {
-            labels: data.test_labels.clone(),
-            roles: data.test_roles.clone(),
-        });
-        match (of_data, beside) {
+        match (self.data.map(TestImages::of), kept.images.clone()) {
             (Some(data), Some(beside)) if data != beside => {
                 self.fault(&path, "its labels are not those of the data set");
                 Some(data)
@@ -269,13 +254,6 @@ impl Verifier<'_> {
     fn fault(&mut self, path: &Path, why: &str) {
         self.faults.push(format!("`{}`: {why}", path.display()));
     }
-}
-
-/// The class of each test image, and its role in retrieval.
-#[derive(PartialEq)]
-struct TestImages {
-    labels: Vec<i64>,
-    roles: Vec<Role>,
 }
 
 /// Returns the positions of as many images, evenly spread.

@@ -222,6 +222,7 @@ fn registration(layout: &str, listing: &Listing, differences: Vec<String>) -> Re
         references: counts.references,
         test_classes_without_positive: listing.test.classes_without_positive().len() as u32,
         queries_with_positive: Some(listing.test.queries_with_positive()),
+        cameras: listing.test.camera_count(),
         differences,
         left_aside: Vec::new(),
         broken: None,

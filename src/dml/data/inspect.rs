@@ -199,6 +199,7 @@ mod tests {
             class: 0,
             role: Role::Both,
             bounding_box: Some([0, 0, 9, 9]),
+            camera: None,
         };
         Part {
             classes: vec![Class {

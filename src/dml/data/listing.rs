@@ -50,6 +50,9 @@ pub struct Image {
     /// The bounding box: left, top, right, bottom in pixels; right and bottom are the first column and row
     /// outside of it. Absent: the whole image.
     pub bounding_box: Option<[u32; 4]>,
+    /// The camera that took it, or the sequence that it is from. A query does not search the images of its class from its
+    /// own. Absent: unknown.
+    pub camera: Option<String>,
 }
 
 /// The role of an image in retrieval.
@@ -294,17 +297,49 @@ impl Part {
             .collect()
     }
 
-    /// Returns the number of queries that have another image of their class among the references.
+    /// Returns the number of queries that have another image of their class, and not of their camera, among the
+    /// references.
     pub fn queries_with_positive(&self) -> u64 {
-        let mut references = vec![0; self.classes.len()];
+        let mut of_class = vec![0; self.classes.len()];
+        let mut of_camera: BTreeMap<(u32, &str), u32> = BTreeMap::new();
         for image in self.images.iter().filter(|image| image.role.is_reference()) {
-            references[image.class as usize] += 1;
+            of_class[image.class as usize] += 1;
+            if let Some(camera) = &image.camera {
+                *of_camera.entry((image.class, camera)).or_default() += 1;
+            }
         }
+        let not_searched = |image: &Image| match &image.camera {
+            Some(camera) => of_camera.get(&(image.class, camera)).copied().unwrap_or(0),
+            None => u32::from(image.role.is_reference()),
+        };
         let has_positive = |image: &&Image| {
-            let itself = u32::from(image.role.is_reference());
-            image.role.is_query() && references[image.class as usize] > itself
+            image.role.is_query() && of_class[image.class as usize] > not_searched(image)
         };
         self.images.iter().filter(has_positive).count() as u64
+    }
+
+    /// Returns the number of cameras.
+    pub fn camera_count(&self) -> u64 {
+        let cameras = self
+            .images
+            .iter()
+            .filter_map(|image| image.camera.as_deref());
+        cameras.collect::<BTreeSet<_>>().len() as u64
+    }
+
+    /// Returns the camera of each image, numbered from 0 in the order in which they come. Empty: no image has one.
+    pub fn cameras(&self) -> Vec<Option<u32>> {
+        let mut numbers = BTreeMap::new();
+        let number = |image: &Image| {
+            let camera = image.camera.as_deref()?;
+            let next = numbers.len() as u32;
+            Some(*numbers.entry(camera.to_owned()).or_insert(next))
+        };
+        let cameras: Vec<Option<u32>> = self.images.iter().map(number).collect();
+        if cameras.iter().all(Option::is_none) {
+            return Vec::new();
+        }
+        cameras
     }
 
     /// Returns the number of images whose role satisfies the condition.
@@ -414,6 +449,7 @@ mod tests {
                     class,
                     role,
                     bounding_box: None,
+                    camera: None,
                 }));
         }
         part
@@ -477,6 +513,25 @@ mod tests {
             ]),
             0
         );
+    }
+
+    #[test]
+    fn what_only_the_camera_of_a_query_saw_is_nothing_to_find() {
+        let with = |cameras: [Option<&str>; 3], roles: [Role; 3]| {
+            let mut part = part(&[("a", &roles)]);
+            for (image, camera) in part.images.iter_mut().zip(cameras) {
+                image.camera = camera.map(str::to_owned);
+            }
+            part.queries_with_positive()
+        };
+        let (one, other) = (Some("1"), Some("2"));
+        assert_eq!(with([one, one, one], [Role::Both; 3]), 0);
+        assert_eq!(with([one, one, other], [Role::Both; 3]), 3);
+        assert_eq!(with([one, one, None], [Role::Both; 3]), 3);
+        let apart = [Role::Query, Role::Gallery, Role::Query];
+        assert_eq!(with([one, one, other], apart), 1);
+        assert_eq!(with([one, other, other], apart), 1);
+        assert_eq!(with([None, None, None], apart), 2);
     }
 
     #[test]

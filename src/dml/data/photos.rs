@@ -30,6 +30,7 @@ impl Source {
             class: 0,
             role: Role::Both,
             bounding_box: None,
+            camera: None,
         });
         let test = Part {
             classes: vec![Class {

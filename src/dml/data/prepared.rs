@@ -100,6 +100,9 @@ struct Half {
     /// The role of each image in retrieval. Empty: all are queries and references.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<Role>,
+    /// The camera of each image, from 0. Empty: no image has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cameras: Vec<Option<u32>>,
     /// The file of each image, relative to the data set's own folder if it is below it. Empty: they are drawn, or
     /// an earlier version prepared them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -139,6 +142,7 @@ impl Half {
             } else {
                 roles
             },
+            cameras: part.cameras(),
             names: names.collect(),
         }
     }
@@ -624,6 +628,10 @@ pub struct PreparedData {
     pub test_labels: Vec<i64>,
     /// The role of each image to test on in retrieval.
     pub test_roles: Vec<Role>,
+    /// The camera of each image to train on, from 0; empty if no image has one.
+    pub training_cameras: Vec<Option<u32>>,
+    /// The camera of each image to test on, numbered apart from those of the others; empty if no image has one.
+    pub test_cameras: Vec<Option<u32>>,
     /// The file of each image to test on, relative to the data set's own folder if it is below it. Empty if there
     /// are none, or an earlier version prepared them.
     pub test_names: Vec<PathBuf>,
@@ -664,6 +672,8 @@ impl PreparedData {
             test_classes: index.test.classes,
             training_categories: index.training.categories,
             test_categories: index.test.categories,
+            training_cameras: index.training.cameras,
+            test_cameras: index.test.cameras,
             test_names: index.test.names,
             blake3: index.blake3,
         })
@@ -1070,6 +1080,7 @@ mod tests {
                     class: 0,
                     role,
                     bounding_box,
+                    camera: None,
                 }],
             }
         };
@@ -1354,6 +1365,7 @@ mod tests {
                     class: 0,
                     role: Role::Both,
                     bounding_box: None,
+                    camera: None,
                 }],
             }
         };

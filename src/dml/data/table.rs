@@ -55,6 +55,7 @@ fn row(image: ListedImage, root: &Path) -> Row<u32> {
         path: root.join(&image.path),
         role: role(&image),
         bounding_box: image.bounding_box(),
+        camera: image.camera,
         class: Class {
             name: image.class_name,
             category: image.category,
@@ -127,6 +128,7 @@ fn listed_image(
         y_1,
         x_2,
         y_2,
+        camera: image.camera.clone(),
     })
 }
 
@@ -165,6 +167,7 @@ mod tests {
                         _ => Role::Gallery,
                     },
                     bounding_box: (image == 1).then_some([key, image, 9, u32::MAX]),
+                    camera: (half == "test" && image < 2).then(|| text("")),
                 });
             }
         }

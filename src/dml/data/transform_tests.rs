@@ -96,6 +96,7 @@ fn images(folder: &std::path::Path, cache: Cache) -> Arc<ImageStore> {
                     class: 0,
                     role: Role::Both,
                     bounding_box: None,
+                    camera: None,
                 }
             })
             .collect(),

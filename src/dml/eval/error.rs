@@ -17,6 +17,14 @@ pub enum EvalError {
         /// Number of labels.
         labels: usize,
     },
+    /// The number of cameras differs from the number of embeddings.
+    #[error("there are {embeddings} embeddings but {cameras} cameras")]
+    Cameras {
+        /// Number of embeddings.
+        embeddings: usize,
+        /// Number of cameras.
+        cameras: usize,
+    },
     /// Queries and references have different widths.
     #[error("the queries have {queries} values each but the references have {references}")]
     Widths {

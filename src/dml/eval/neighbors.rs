@@ -27,7 +27,7 @@ impl Neighbors {
 }
 
 /// Finds the `count` nearest images of each query, or as many as every query has if these are
-/// fewer.
+/// fewer. Cameras are not looked at.
 ///
 /// # Errors
 /// If queries and gallery differ in width, or it is stopped.

@@ -10,8 +10,9 @@
 //! - mAP: the same over all images instead of the R nearest.
 //! - MRR: the reciprocal rank of the nearest image of its class.
 //!
-//! All are means over queries, in `f64`; a macro mean is over classes, of the means over the queries of each. An image without another of its class is no query, but
-//! remains a possible wrong answer.
+//! All are means over queries, in `f64`; a macro mean is over classes, of the means over the queries of each. An image
+//! without another of its class is no query, but remains a possible wrong answer. If cameras are known, the images of a
+//! query's class from its own camera are neither right nor wrong, and R does not count them.
 //! Reference: pytorch-metric-learning `AccuracyCalculator` with all references as `k`.
 
 use std::{collections::BTreeMap, ops::Range};
@@ -122,6 +123,7 @@ fn retrieve_with(
         queries: queries.rows(),
         references: gallery.rows(),
         self_match: task.self_match(),
+        cameras: task.cameras(),
         classes: &classes,
         first_equal: &first_equal,
         depth,

@@ -1,6 +1,6 @@
 //! The targets of each query, and the number of references nearer than each.
 //!
-//! The *targets* of a query are the references of its class. All retrieval metrics follow from
+//! The *targets* of a query are the references of its class, except itself and those from its camera. All retrieval metrics follow from
 //! their ranks, and a rank is one more than the number of nearer references, so no sorted list of
 //! neighbors is needed. The exact similarities of the targets are computed first; they are few.
 //! Then [`ranks`](super::ranks) on the CPU, or [`device`](super::device) on a GPU, compares all
@@ -23,7 +23,7 @@ use super::{
     frame::{FramedRows, RowFrame},
     labels::ClassIndex,
     resources::StopFlag,
-    task::SelfMatch,
+    task::{Cameras, SelfMatch},
 };
 
 /// Which ranks are computed.
@@ -63,6 +63,7 @@ pub(super) struct RankProblem<'a> {
     pub(super) queries: &'a Embeddings,
     pub(super) references: &'a Embeddings,
     pub(super) self_match: SelfMatch<'a>,
+    pub(super) cameras: Option<Cameras<'a>>,
     pub(super) classes: &'a ClassIndex,
     /// For each reference the first one that equals it.
     pub(super) first_equal: &'a [u32],
@@ -73,10 +74,20 @@ pub(super) struct RankProblem<'a> {
 const TARGET_BYTES: usize = 28;
 
 impl RankProblem<'_> {
-    /// Returns R: the number of references of the query's class, without the query itself.
+    /// Returns R: the number of references of the query's class, without the query itself and those from its camera.
     pub(super) fn positives(&self, query: usize) -> usize {
-        let members = self.classes.members(self.classes.of_queries[query]).len();
-        members - usize::from(self.self_match.of(query).is_some())
+        let members = self.classes.members(self.classes.of_queries[query]);
+        if self.cameras.is_none() {
+            return members.len() - usize::from(self.self_match.of(query).is_some());
+        }
+        let is_target = |image: &&u32| self.is_target(query, **image as usize);
+        members.iter().filter(is_target).count()
+    }
+
+    /// True if a reference of the query's class is to be found.
+    fn is_target(&self, query: usize, image: usize) -> bool {
+        let from_its_camera = |cameras: Cameras| cameras.are_one(query, image);
+        self.self_match.of(query) != Some(image) && !self.cameras.is_some_and(from_its_camera)
     }
 
     /// Splits the queries into ranges of whole blocks of `block` queries, so that the targets of a
@@ -153,11 +164,10 @@ impl RankProblem<'_> {
 
     /// Returns the targets of a query, nearest first.
     fn targets(&self, query: usize, frame: &RowFrame) -> Vec<SimilarImage> {
-        let itself = self.self_match.of(query);
         let members = self.classes.members(self.classes.of_queries[query]);
         let mut targets = Vec::with_capacity(members.len());
         for &image in members {
-            if Some(image as usize) != itself {
+            if self.is_target(query, image as usize) {
                 let reference = self.references.row(image as usize);
                 let similarity = frame.similarity(self.queries.row(query), reference);
                 targets.push(SimilarImage { similarity, image });

@@ -9,6 +9,8 @@ use super::{embeddings::Embeddings, error::EvalError};
 pub struct LabeledEmbeddings {
     rows: Embeddings,
     labels: Vec<i64>,
+    /// The camera of each image; empty if none is known.
+    cameras: Vec<Option<u32>>,
     comparison: Comparison,
 }
 
@@ -31,8 +33,27 @@ impl LabeledEmbeddings {
         Ok(LabeledEmbeddings {
             rows: rows.prepared(comparison),
             labels,
+            cameras: Vec::new(),
             comparison,
         })
+    }
+
+    /// Says which camera took each image, or which sequence it is from: a query does not search the images of its class
+    /// from its own camera. Person and vehicle re-identification measure so (Zheng et al., "Scalable Person
+    /// Re-identification: A Benchmark", 2015, section 3.3). An image without a camera searches all others.
+    ///
+    /// Numbers of queries and gallery are compared with each other. An empty list changes nothing.
+    ///
+    /// # Errors
+    /// If the number of cameras differs from the number of embeddings.
+    pub fn with_cameras(self, cameras: Vec<Option<u32>>) -> Result<LabeledEmbeddings, EvalError> {
+        if !cameras.is_empty() && cameras.len() != self.rows.len() {
+            return Err(EvalError::Cameras {
+                embeddings: self.rows.len(),
+                cameras: cameras.len(),
+            });
+        }
+        Ok(LabeledEmbeddings { cameras, ..self })
     }
 
     /// Returns the embeddings as they are compared: normalized for [`Comparison::Cosine`].
@@ -51,6 +72,10 @@ impl LabeledEmbeddings {
         LabeledEmbeddings {
             rows: self.rows.select(indices),
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
+            cameras: match self.cameras.is_empty() {
+                true => Vec::new(),
+                false => indices.iter().map(|&index| self.cameras[index]).collect(),
+            },
             comparison: self.comparison,
         }
     }
@@ -113,6 +138,17 @@ impl<'a> RetrievalTask<'a> {
         }
     }
 
+    /// Returns the cameras of queries and gallery, if both have some.
+    pub(super) fn cameras(self) -> Option<Cameras<'a>> {
+        let of_queries = &self.queries().cameras;
+        let of_references = &self.gallery().cameras;
+        let known = !of_queries.is_empty() && !of_references.is_empty();
+        known.then_some(Cameras {
+            of_queries,
+            of_references,
+        })
+    }
+
     /// # Errors
     /// If queries and gallery differ in width.
     pub(super) fn check_widths(self) -> Result<(), EvalError> {
@@ -126,6 +162,21 @@ impl<'a> RetrievalTask<'a> {
                 references,
             })
         }
+    }
+}
+
+/// The camera of each query and each reference.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cameras<'a> {
+    of_queries: &'a [Option<u32>],
+    of_references: &'a [Option<u32>],
+}
+
+impl Cameras<'_> {
+    /// True if one camera took both a query and a reference.
+    pub(super) fn are_one(self, query: usize, reference: usize) -> bool {
+        let camera = self.of_queries[query];
+        camera.is_some() && camera == self.of_references[reference]
     }
 }
 

@@ -372,6 +372,12 @@ fn remarks(found: &Registration) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if found.cameras > 0 {
+        let cameras = counted(found.cameras as usize, "camera");
+        lines.push(format!(
+            "{cameras}: a test image does not search the images of its class from its own"
+        ));
+    }
     let differences = found.differences.iter();
     lines.extend(differences.map(|line| format!("not as published: {line}")));
     let left_aside = found.left_aside.iter();
@@ -499,6 +505,7 @@ mod tests {
             references: 2,
             test_classes_without_positive: 2,
             queries_with_positive: Some(0),
+            cameras: 3,
             differences: Vec::new(),
             left_aside: vec!["1 image file".to_owned()],
             broken: Some((0..4).map(image).collect()),
@@ -509,11 +516,13 @@ mod tests {
             [
                 "2 test classes have a single image",
                 "nothing can be measured: no test image has another one of its class to find",
+                "3 cameras: a test image does not search the images of its class from its own",
                 "left aside: 1 image file",
                 "left out: 4 broken images: a/0.jpg (it is empty), a/1.jpg (it is empty), a/2.jpg (it is empty), …",
             ]
         );
         found.queries_with_positive = Some(1);
+        found.cameras = 0;
         found.test_classes_without_positive = 0;
         found.broken = Some(Vec::new());
         assert_eq!(remarks(&found), ["left aside: 1 image file"]);

@@ -264,13 +264,14 @@ fn different_scores(stated: &Evaluated, computed: &Evaluated) -> Vec<(Metric, f6
     different
 }
 
-fn counts(evaluated: &Evaluated) -> [u64; 5] {
+fn counts(evaluated: &Evaluated) -> [u64; 6] {
     [
         evaluated.classes,
         evaluated.images,
         evaluated.gallery.unwrap_or(0),
         evaluated.without_positive,
         evaluated.duplicates,
+        evaluated.cameras,
     ]
 }
 

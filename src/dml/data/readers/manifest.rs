@@ -9,7 +9,7 @@
 //! | `is_query`, `is_gallery` | the part of a test image in retrieval; both absent: it has both parts |
 //! | `category` | the super-class |
 //! | `x_1`, `y_1`, `x_2`, `y_2` | the box to cut out; right and bottom are outside of it |
-//! | `sequence` | nothing here; it must be empty, since its meaning would change all scores |
+//! | `camera`, or `sequence` | what took the image: a query does not search the images of its class from its own camera |
 //! | names that begin with `_`, and no name | nothing here |
 //!
 //! Only `path` and `label` are needed. Tables of Open Metric Learning are of this form. Cells are separated by commas,
@@ -35,7 +35,7 @@ pub(super) const LAYOUTS: [Layout; 2] = [
 ];
 
 /// The columns that are understood.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 13] = [
     "path",
     "label",
     "class_name",
@@ -47,12 +47,15 @@ const COLUMNS: [&str; 11] = [
     "y_1",
     "x_2",
     "y_2",
+    CAMERA,
+    SEQUENCE,
 ];
 
 /// The columns without which a table is not one of images.
 const NEEDED: [&str; 2] = ["path", "label"];
 
-/// A column whose values would change what is found; it must be empty.
+/// The columns of cameras. A table has one of them.
+const CAMERA: &str = "camera";
 const SEQUENCE: &str = "sequence";
 
 /// The separators of cells. Of those that give equally many columns, the last is meant.
@@ -217,6 +220,9 @@ impl<'a> Table<'a> {
         if let Some(missing) = NEEDED.iter().find(|column| !self.has(column)) {
             return Some(format!("it has no column `{missing}`"));
         }
+        if self.has(CAMERA) && self.has(SEQUENCE) {
+            return Some(BOTH_CAMERAS.to_owned());
+        }
         let twice = named().find(|name| named().filter(|other| other == name).count() > 1);
         twice.map(|twice| format!("it has the column `{twice}` twice"))
     }
@@ -265,7 +271,7 @@ impl<'a> Table<'a> {
 }
 
 fn is_known(name: &str) -> bool {
-    COLUMNS.contains(&name) || name == SEQUENCE || name.starts_with('_')
+    COLUMNS.contains(&name) || name.starts_with('_')
 }
 
 /// Returns true for the name of the column that pandas writes without being asked to.
@@ -362,9 +368,6 @@ impl Cells<'_> {
                 "{cells} cells, but the table has {columns} columns"
             )));
         }
-        if self.get(SEQUENCE).is_some() {
-            return Err(self.wrong(SEQUENCES));
-        }
         let label = self.needed("label")?;
         let class = Class {
             name: self.get("class_name").unwrap_or(label).to_owned(),
@@ -379,6 +382,7 @@ impl Cells<'_> {
             path: path.map_err(|why| self.wrong(why))?,
             role: self.role()?,
             bounding_box: self.bounding_box()?,
+            camera: self.get(CAMERA).or(self.get(SEQUENCE)).map(str::to_owned),
         };
         Ok(TableRow {
             row,
@@ -430,8 +434,8 @@ impl Cells<'_> {
     }
 }
 
-const SEQUENCES: &str = "in other programs, images of one `sequence` must not find each other; this rule is not known \
-     here, and without it scores are higher. To measure without it, call the column `_sequence`";
+const BOTH_CAMERAS: &str = "it has the columns `camera` and `sequence`, of which one decides what a query does not search; \
+     to keep the other, let its name begin with `_`";
 
 /// Returns an integer, possibly written as `12.0`.
 fn whole(text: &str) -> Option<u32> {

@@ -288,10 +288,12 @@ pub(super) struct Row<K> {
     pub(super) path: PathBuf,
     pub(super) role: Role,
     pub(super) bounding_box: Option<[u32; 4]>,
+    pub(super) camera: Option<String>,
 }
 
 impl<K> Row<K> {
-    /// Returns an image that is a query and a reference, without a box, of a class without a super-class.
+    /// Returns an image that is a query and a reference, of unknown camera, without a box, of a class
+    /// without a super-class.
     fn new(key: K, class: impl Into<String>, path: PathBuf) -> Row<K> {
         let class = Class {
             name: class.into(),
@@ -303,6 +305,7 @@ impl<K> Row<K> {
             path,
             role: Role::Both,
             bounding_box: None,
+            camera: None,
         }
     }
 }
@@ -323,6 +326,7 @@ pub(super) fn part<K: Ord>(mut rows: Vec<Row<K>>) -> Part {
             class,
             role: row.role,
             bounding_box: row.bounding_box,
+            camera: row.camera,
         });
     }
     part

@@ -736,6 +736,21 @@ fn a_manifest_has_roles_boxes_and_categories() {
 }
 
 #[test]
+fn a_manifest_has_cameras_or_sequences() {
+    let seen = |column: &str| {
+        let rows = "1.jpg,1,train,north\n2.jpg,2,test,\n3.jpg,2,test, west \n4.jpg,2,test,north\n";
+        let text = format!("path,label,split,{column}\n{rows}");
+        let listing = find(&own(), folder(&table(&text)).path()).unwrap().listing;
+        let cameras = [&listing.training, &listing.test].map(Part::cameras);
+        (cameras, listing.test.queries_with_positive())
+    };
+    let expected = ([vec![Some(0)], vec![None, Some(0), Some(1)]], 3);
+    assert_eq!(seen("camera"), expected);
+    assert_eq!(seen("Sequence"), expected);
+    assert_eq!(seen("_camera"), ([Vec::new(), Vec::new()], 3));
+}
+
+#[test]
 fn a_manifest_needs_but_paths_and_labels() {
     let text = "path,label,class_name\n1.jpg,10,ten\n2.jpg,9,nine\n3.jpg,x,ex\n4.jpg,9,nine\n";
     assert_eq!(
@@ -803,12 +818,12 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_line() {
         "lines 2 and 3: the label `1` has the categories `a` and `(none)`",
     );
     says(
-        "path,label,sequence\n1.jpg,1,\n2.jpg,2,s1\n",
-        "line 3: in other programs, images of one `sequence`",
+        "path,label,camera,sequence\n1.jpg,1,2,\n",
+        "it has the columns `camera` and `sequence`",
     );
     says(
-        "path,label,camera\n1.jpg,1,2\n",
-        "its column `camera` is none of",
+        "path,label,angle\n1.jpg,1,2\n",
+        "its column `angle` is none of",
     );
     says("path,Label,label\n1.jpg,1,1\n", "the column `label` twice");
     says(

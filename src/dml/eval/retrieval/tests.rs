@@ -49,6 +49,13 @@ fn adversarial(
     LabeledEmbeddings::new(rows_of(&values, width), labels, comparison).unwrap()
 }
 
+/// True if a gallery image is of the query's class and from its camera.
+fn is_left_out(task: RetrievalTask, query: usize, other: usize) -> bool {
+    let is_class = task.queries().labels()[query] == task.gallery().labels()[other];
+    let cameras = task.cameras();
+    is_class && cameras.is_some_and(|cameras| cameras.are_one(query, other))
+}
+
 /// Returns the results by the definition: all similarities, sorted.
 fn by_definition(task: RetrievalTask) -> Vec<QueryResult> {
     let (queries, gallery) = (task.queries(), task.gallery());
@@ -56,6 +63,7 @@ fn by_definition(task: RetrievalTask) -> Vec<QueryResult> {
     for query in 0..queries.rows().len() {
         let others: Vec<usize> = (0..gallery.rows().len())
             .filter(|&other| Some(other) != task.self_match().of(query))
+            .filter(|&other| !is_left_out(task, query, other))
             .collect();
         let row = queries.rows().row(query);
         let similarity =
@@ -156,6 +164,53 @@ fn a_query_that_is_in_the_gallery_too_does_not_find_itself() {
             by_definition(task),
             "{comparison:?}"
         );
+    }
+}
+
+/// The same images, each from one of a few cameras or from none.
+fn filmed(images: LabeledEmbeddings, seed: u64) -> LabeledEmbeddings {
+    let mut draws = Draws::new(seed, Purpose::Weights, 2, 0);
+    let cameras = (0..images.labels().len()).map(|_| draws.below(5) as u32);
+    let cameras = cameras.map(|camera| (camera > 0).then_some(camera));
+    images.with_cameras(cameras.collect()).unwrap()
+}
+
+#[test]
+fn a_query_does_not_search_its_class_from_its_own_camera() {
+    for (seed, comparison) in (40..).zip(COMPARISONS) {
+        let gallery = filmed(adversarial(seed, 430, 6, 25, comparison), seed);
+        let queries = filmed(adversarial(seed, 210, 6, 20, comparison), seed + 1);
+        let searched: Vec<usize> = (0..430).filter(|image| image % 5 > 0).collect();
+        let place = |query| {
+            searched
+                .binary_search(&query)
+                .ok()
+                .map(|place| place as u32)
+        };
+        let itself: Vec<Option<u32>> = (0..430).map(place).collect();
+        let part = gallery.select(&searched);
+        for (task, what) in [
+            (RetrievalTask::Within(&gallery), "within"),
+            (
+                RetrievalTask::Between {
+                    queries: &queries,
+                    gallery: &gallery,
+                },
+                "between",
+            ),
+            (
+                RetrievalTask::Overlapping {
+                    queries: &gallery,
+                    gallery: &part,
+                    itself: &itself,
+                },
+                "overlapping",
+            ),
+        ] {
+            let found = retrieve(task, RankDepth::All, EvalResources::default()).unwrap();
+            assert_eq!(found.queries, by_definition(task), "{what}, {comparison:?}");
+            assert_same_by_libtorch(task, what);
+        }
     }
 }
 
@@ -266,6 +321,7 @@ fn no_instruction_set_changes_a_result() {
             queries: images.rows(),
             references: images.rows(),
             self_match: SelfMatch::SameIndex,
+            cameras: None,
             classes: &classes,
             first_equal: &first_equal(images.rows()),
             depth: RankDepth::All,
@@ -535,7 +591,9 @@ fn metrics_are_those_of_the_reference() {
             )
             .unwrap()
         };
-        let gallery = labelled("embeddings", "labels");
+        let gallery = labelled("embeddings", "labels")
+            .with_cameras(cameras(&case["cameras"]))
+            .unwrap();
         let queries = (!case["queries"].is_null()).then(|| labelled("queries", "query_labels"));
         let shared: Vec<usize> = (0..case["shared"].as_u64().unwrap_or(0) as usize).collect();
         let itself: Vec<Option<u32>> = shared.iter().map(|&place| Some(place as u32)).collect();
@@ -582,6 +640,13 @@ fn metrics_are_those_of_the_reference() {
             case["expected"]["lone"].as_i64().unwrap()
         );
     }
+}
+
+fn cameras(numbers: &Value) -> Vec<Option<u32>> {
+    let numbers = numbers.as_array().into_iter().flatten();
+    numbers
+        .map(|number| number.as_u64().map(|number| number as u32))
+        .collect()
 }
 
 fn comparison(name: &Value) -> Comparison {

@@ -42,6 +42,9 @@ pub struct Registration {
     /// count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries_with_positive: Option<u64>,
+    /// Cameras of the test images; a query does not search its class from its own.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub cameras: u64,
     /// Counts that differ from the published ones, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,

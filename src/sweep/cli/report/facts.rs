@@ -228,9 +228,13 @@ fn test_images(point: &Point, title: &str, rows: &[Row]) -> Option<String> {
             format!("{images} images at {side} px, each a query against all the others")
         }
     };
+    let cameras = match measured.cameras {
+        0 => "",
+        _ => ", except the images of its class from its own camera",
+    };
     let classes = measured.classes;
     Some(format!(
-        "{title}: measured on {classes} classes never trained on, {searched}."
+        "{title}: measured on {classes} classes never trained on, {searched}{cameras}."
     ))
 }
 

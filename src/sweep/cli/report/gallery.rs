@@ -56,6 +56,8 @@ struct TestSet {
     queries: Vec<Query>,
     /// With length 1, by image.
     embeddings: Vec<Vec<f32>>,
+    /// By image, negative where unknown; empty if the data set names none.
+    cameras: Vec<i64>,
     images: ImageFile,
 }
 
@@ -75,7 +77,7 @@ impl TestSet {
         let index: PreparedIndex = read_json(&folder.join(PrepareWork::INDEX)).ok()??;
         let files = ledger.run(run);
         let queries = queries(&files.queries())?;
-        let embeddings = embeddings(&files.embeddings())?;
+        let (embeddings, cameras) = embeddings(&files.embeddings())?;
         if queries.len() != embeddings.len() {
             return None;
         }
@@ -83,6 +85,7 @@ impl TestSet {
         Some(TestSet {
             queries,
             embeddings,
+            cameras,
             images,
         })
     }
@@ -128,13 +131,14 @@ impl TestSet {
         starts.into_iter().flat_map(of).collect()
     }
 
-    /// The images most similar to one, without itself.
+    /// The images most similar to one, without itself and those of its class from its camera.
     fn nearest(&self, query: usize) -> Vec<usize> {
         let similarity = |image: &usize| -> f64 {
             let pairs = self.embeddings[query].iter().zip(&self.embeddings[*image]);
             pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
         };
-        let others = (0..self.embeddings.len()).filter(|image| *image != query);
+        let others = (0..self.embeddings.len())
+            .filter(|image| *image != query && !self.is_of_its_camera(query, *image));
         let mut others: Vec<(f64, usize)> =
             others.map(|image| (similarity(&image), image)).collect();
         others.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -143,6 +147,13 @@ impl TestSet {
             .take(NEAREST)
             .map(|(_, image)| image)
             .collect()
+    }
+
+    /// True if an image is of the query's class and from its camera.
+    fn is_of_its_camera(&self, query: usize, image: usize) -> bool {
+        let [of_query, of_image] = [query, image].map(|image| self.cameras.get(image));
+        let is_known = of_query.is_some_and(|camera| *camera >= 0);
+        is_known && of_query == of_image && self.queries[query].label == self.queries[image].label
     }
 
     fn shown(
@@ -192,8 +203,8 @@ fn queries(path: &Path) -> Option<Vec<Query>> {
     reader.deserialize().collect::<Result<_, _>>().ok()
 }
 
-/// The embeddings of a file, each with length 1.
-fn embeddings(path: &Path) -> Option<Vec<Vec<f32>>> {
+/// The embeddings of a file, each with length 1, and the cameras of the images.
+fn embeddings(path: &Path) -> Option<(Vec<Vec<f32>>, Vec<i64>)> {
     let bytes = durable::read(path).ok()?;
     let tensors = SafeTensors::deserialize(&bytes).ok()?;
     let tensor = tensors.tensor("embeddings").ok()?;
@@ -208,7 +219,19 @@ fn embeddings(path: &Path) -> Option<Vec<Vec<f32>>> {
         f32::from_le_bytes(bytes)
     });
     let values: Vec<f32> = values.collect();
-    Some(values.chunks_exact(dimensions).map(normalized).collect())
+    let rows = values.chunks_exact(dimensions).map(normalized).collect();
+    Some((rows, cameras(&tensors)))
+}
+
+fn cameras(tensors: &SafeTensors) -> Vec<i64> {
+    let Ok(tensor) = tensors.tensor("cameras") else {
+        return Vec::new();
+    };
+    let (numbers, _) = tensor.data().as_chunks();
+    numbers
+        .iter()
+        .map(|bytes| i64::from_le_bytes(*bytes))
+        .collect()
 }
 
 fn normalized(embedding: &[f32]) -> Vec<f32> {
