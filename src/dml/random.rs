@@ -46,6 +46,8 @@ pub enum Purpose {
     ImageRank = 23,
     /// Whether an image has a wrong label, and which. Counters: image, 0.
     LabelNoise = 24,
+    /// The image of a class in a gallery. Counters: gallery, class.
+    Gallery = 25,
     /// The initial centers of clusters. Counters: 0, 0.
     Clusters = 20,
 }

@@ -85,6 +85,9 @@ fn settings(dataset: &Dataset) -> Vec<String> {
         | Dataset::Cub200
         | Dataset::Cars196
         | Dataset::Inaturalist2018
+        | Dataset::VehicleIdSmall
+        | Dataset::VehicleIdMedium
+        | Dataset::VehicleIdLarge
         | Dataset::Sop
         | Dataset::SopHalves
         | Dataset::InShop => Vec::new(),

@@ -86,6 +86,9 @@ pub struct Evaluated {
     /// The number of cameras of the test images; a query does not search its class from its own. 0: none is known.
     #[serde(default, skip_serializing_if = "crate::is_zero")]
     pub cameras: u64,
+    /// The number of drawn galleries over which the values are means. 0: nothing was drawn.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub draws: u64,
     /// Queries left out because no image that is searched has their class.
     #[serde(rename = "lone")]
     pub without_positive: u64,

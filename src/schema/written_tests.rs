@@ -69,6 +69,9 @@ const DATASETS: &[&str] = &[
     r#""sop_halves""#,
     r#""in_shop""#,
     r#""inaturalist2018""#,
+    r#""vehicle_id_small""#,
+    r#""vehicle_id_medium""#,
+    r#""vehicle_id_large""#,
     r#"{"own":{"name":"birds"}}"#,
     r#"{"glyphs":{"classes":10,"test_classes":5}}"#,
 ];

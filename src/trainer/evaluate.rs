@@ -11,7 +11,9 @@ use dml::{
     eval::{Embeddings, EvalError, RetrievalTask, ensemble::concatenated},
     model::Network,
 };
-use schema::{Device, EnsembleWork, EvaluateWork, Evaluated, Event, Metric, Recipe, Scores};
+use schema::{
+    Dataset, Device, EnsembleWork, EvaluateWork, Evaluated, Event, Metric, Recipe, Scores,
+};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
@@ -45,12 +47,13 @@ pub(crate) fn evaluate(
     };
     let rows = Embeddings::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
     let folder = Some(&*work.run).filter(|_| !work.read_only);
-    let measured = measure(rows, &data, &work.metrics, device, stop, folder)?;
+    let (recipe, metrics) = (&work.recipe, &work.metrics);
+    let measured = measure(rows, &data, &recipe.dataset, metrics, device, stop, folder)?;
     let End::Finished(evaluated) = measured else {
         return Ok(End::Stopped);
     };
-    let (model, images) = (&work.recipe.model, TestImages::of(&data));
-    let heads = heads::scores(model, &embeddings, &images, &work.metrics, device, stop)?;
+    let images = TestImages::of(&data);
+    let heads = heads::scores(recipe, &embeddings, &images, metrics, device, stop)?;
     Ok(heads.map_or(End::Stopped, |heads| {
         End::Finished(Evaluated { heads, ..evaluated })
     }))
@@ -86,6 +89,7 @@ pub(crate) fn ensemble(
     measure(
         concatenated(parts),
         &data,
+        &first.dataset,
         &work.metrics,
         device,
         stop,
@@ -97,18 +101,19 @@ pub(crate) fn ensemble(
 fn measure(
     rows: Embeddings,
     data: &PreparedData,
+    dataset: &Dataset,
     metrics: &[Metric],
     device: tch::Device,
     stop: &Stop,
     folder: Option<&Path>,
 ) -> Result<End<Evaluated>, Failed> {
     let images = TestImages::of(data);
-    let set = images.set(rows)?;
-    let Some(scored) = score::score(set.task(), metrics, device, stop)? else {
+    let set = images.set(rows, dataset)?;
+    let Some(scored) = set.score(metrics, device, stop)? else {
         return Ok(End::Stopped);
     };
     if let Some(folder) = folder {
-        let table = queries::table(&scored, &set, &data.test_names);
+        let table = queries::table(&scored, &data.test_names);
         durable::write(&files::queries(folder), table.as_bytes())?;
     }
     Ok(End::Finished(summary(&scored, &set, &images)))
@@ -121,6 +126,7 @@ pub(crate) fn summary(scored: &Scored, set: &RetrievalSet, images: &TestImages) 
     Evaluated {
         classes: classes.len() as u64,
         cameras: images.camera_count() as u64,
+        draws: set.draws() as u64,
         images: set.queries() as u64,
         gallery: set.gallery().map(|images| images as u64),
         without_positive: scored.retrieval.without_positive as u64,

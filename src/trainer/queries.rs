@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use crate::{retrieval_set::RetrievalSet, score::Scored};
+use crate::score::Scored;
 
 /// The columns with numbers. The file of the image follows where it is known.
 const HEADING: &str = "image,label,first_rank,r_precision,ap@r,ap";
@@ -10,12 +10,12 @@ const PATH: &str = "path";
 
 /// Returns the scores of each query as CSV, with the index of the query among the test images and, where `names` has
 /// them, its file.
-pub(crate) fn table(scored: &Scored, set: &RetrievalSet, names: &[PathBuf]) -> String {
+pub(crate) fn table(scored: &Scored, names: &[PathBuf]) -> String {
     let mut table = match names {
         [] => format!("{HEADING}\n"),
         _ => format!("{HEADING},{PATH}\n"),
     };
-    for line in lines(scored, set) {
+    for line in lines(scored) {
         let name = names
             .get(line.image)
             .map(|name| field(&name.display().to_string()));
@@ -27,13 +27,13 @@ pub(crate) fn table(scored: &Scored, set: &RetrievalSet, names: &[PathBuf]) -> S
 }
 
 /// Returns how the numbers of a table differ from those of this retrieval, at the first place.
-pub(crate) fn difference(table: &str, scored: &Scored, set: &RetrievalSet) -> Option<String> {
+pub(crate) fn difference(table: &str, scored: &Scored) -> Option<String> {
     let mut found = table.lines();
     let heading = found.next().unwrap_or_default();
     if !is_continued(heading, HEADING) {
         return Some(format!("its heading is `{heading}`"));
     }
-    for line in lines(scored, set) {
+    for line in lines(scored) {
         match found.next() {
             Some(text) if is_continued(text, &line.numbers) => {}
             Some(text) => {
@@ -61,10 +61,10 @@ struct QueryLine {
     numbers: String,
 }
 
-fn lines(scored: &Scored, set: &RetrievalSet) -> impl Iterator<Item = QueryLine> {
+fn lines(scored: &Scored) -> impl Iterator<Item = QueryLine> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     scored.retrieval.queries.iter().map(move |query| {
-        let (image, scores) = (set.image_of(query.image as usize), &query.scores);
+        let (image, scores) = (query.image as usize, &query.scores);
         let fields = [scores.r_precision, scores.ap_at_r, scores.ap].map(number);
         QueryLine {
             image,

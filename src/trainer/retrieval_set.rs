@@ -1,12 +1,20 @@
-//! The test images as queries and gallery: each image against all the others, or the data set's own
-//! queries against its gallery.
+//! The test images as queries and gallery: each image against all the others, the data set's own queries against its
+//! gallery, or all others against galleries that are drawn. The draws are the same for every network.
+
+use std::collections::BTreeMap;
 
 use dml::{
     data::{PreparedData, listing::Role},
     eval::{Comparison, Embeddings, LabeledEmbeddings, RetrievalTask},
+    random::{Draws, Purpose},
 };
+use schema::{Dataset, Metric};
+use tch::Device;
 
-use crate::{Failed, score};
+use crate::{
+    Failed, Stop,
+    score::{self, Scored},
+};
 
 /// What is known about each test image beside its embedding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,84 +43,134 @@ impl TestImages {
         known.max().map_or(0, |last| *last as usize + 1)
     }
 
-    /// Divides embeddings of the images, compared by cosine similarity, into queries and gallery.
+    /// Divides embeddings of the images of a data set, compared by cosine similarity, into queries and gallery.
     ///
     /// # Errors
     /// There is not one embedding for each image.
-    pub(crate) fn set(&self, rows: Embeddings) -> Result<RetrievalSet, Failed> {
+    pub(crate) fn set(&self, rows: Embeddings, dataset: &Dataset) -> Result<RetrievalSet, Failed> {
         let images = LabeledEmbeddings::new(rows, self.labels.clone(), Comparison::Cosine);
         let images = images.and_then(|images| images.with_cameras(self.cameras.clone()));
         let images = images.map_err(|error| score::unmeasurable(&error))?;
-        Ok(RetrievalSet::new(images, &self.roles))
+        let searches = match dataset.facts().drawn_galleries {
+            Some(count) => (0..count).map(|draw| self.drawn(draw)).collect(),
+            None if self.roles.iter().all(|role| *role == Role::Both) => Vec::new(),
+            None => vec![self.by_role()],
+        };
+        Ok(RetrievalSet { images, searches })
+    }
+
+    fn by_role(&self) -> Search {
+        Search {
+            queries: indices(&self.roles, Role::is_query),
+            gallery: indices(&self.roles, Role::is_reference),
+        }
+    }
+
+    /// Returns the search of all others in a gallery with one random image of each class.
+    fn drawn(&self, draw: u32) -> Search {
+        let mut of_classes: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        for (image, label) in self.labels.iter().enumerate() {
+            of_classes.entry(*label).or_default().push(image);
+        }
+        let one_of = |(label, images): (i64, Vec<usize>)| {
+            let mut draws = Draws::new(0, Purpose::Gallery, draw.into(), label as u64);
+            images[draws.below(images.len())]
+        };
+        let mut gallery: Vec<usize> = of_classes.into_iter().map(one_of).collect();
+        gallery.sort_unstable();
+        let is_query = |image: &usize| gallery.binary_search(image).is_err();
+        Search {
+            queries: (0..self.labels.len()).filter(is_query).collect(),
+            gallery,
+        }
     }
 }
 
-/// Test images, divided into queries and gallery.
-pub(crate) enum RetrievalSet {
-    /// Each image is a query against all the others.
-    Within(LabeledEmbeddings),
-    /// The data set defines queries and gallery. An image can be in both.
-    Separate {
-        queries: LabeledEmbeddings,
-        gallery: LabeledEmbeddings,
-        /// The index of each query among the test images.
-        images: Vec<usize>,
-        /// The index of each query in the gallery, if it is in it.
-        itself: Vec<Option<u32>>,
-    },
+/// Test images, and which of them search which.
+pub(crate) struct RetrievalSet {
+    images: LabeledEmbeddings,
+    /// None: each image is a query against all the others.
+    searches: Vec<Search>,
+}
+
+/// Queries and a gallery, by their indices among the test images, ascending. An image can be in both.
+struct Search {
+    queries: Vec<usize>,
+    gallery: Vec<usize>,
 }
 
 impl RetrievalSet {
-    /// Divides images by their roles.
-    fn new(images: LabeledEmbeddings, roles: &[Role]) -> RetrievalSet {
-        if roles.iter().all(|role| *role == Role::Both) {
-            return RetrievalSet::Within(images);
+    /// Computes metrics on a device: of several searches, the means over all of them. Queries have the indices of their
+    /// images. `None` if a stop was requested.
+    ///
+    /// # Errors
+    /// There is nothing to retrieve.
+    pub(crate) fn score(
+        &self,
+        metrics: &[Metric],
+        device: Device,
+        stop: &Stop,
+    ) -> Result<Option<Scored>, Failed> {
+        if self.searches.is_empty() {
+            return score::score(RetrievalTask::Within(&self.images), metrics, device, stop);
         }
-        let queries = indices(roles, Role::is_query);
-        let gallery = indices(roles, Role::is_reference);
-        RetrievalSet::Separate {
-            itself: positions(&queries, &gallery),
-            gallery: images.select(&gallery),
-            queries: images.select(&queries),
-            images: queries,
+        let mut all = Vec::new();
+        for search in &self.searches {
+            // Clusters are those of the first queries.
+            let metrics = match all.is_empty() {
+                true => metrics.to_vec(),
+                false => score::of_ranks(metrics),
+            };
+            match self.found(search, &metrics, device, stop)? {
+                Some(scored) => all.push(scored),
+                None => return Ok(None),
+            }
         }
+        Ok(Scored::joined(all, metrics))
     }
 
-    /// Returns the retrieval task over these images.
-    pub(crate) fn task(&self) -> RetrievalTask<'_> {
-        match self {
-            RetrievalSet::Within(images) => RetrievalTask::Within(images),
-            RetrievalSet::Separate {
-                queries,
-                gallery,
-                itself,
-                ..
-            } => RetrievalTask::Overlapping {
-                queries,
-                gallery,
-                itself,
-            },
+    fn found(
+        &self,
+        search: &Search,
+        metrics: &[Metric],
+        device: Device,
+        stop: &Stop,
+    ) -> Result<Option<Scored>, Failed> {
+        let [queries, gallery] =
+            [&search.queries, &search.gallery].map(|of| self.images.select(of));
+        let task = RetrievalTask::Overlapping {
+            queries: &queries,
+            gallery: &gallery,
+            itself: &positions(&search.queries, &search.gallery),
+        };
+        let mut scored = score::score(task, metrics, device, stop)?;
+        for query in scored
+            .iter_mut()
+            .flat_map(|scored| &mut scored.retrieval.queries)
+        {
+            query.image = search.queries[query.image as usize] as u32;
         }
+        Ok(scored)
     }
 
-    /// Returns the number of queries.
+    /// Returns the number of queries of a search.
     pub(crate) fn queries(&self) -> usize {
-        self.task().queries().labels().len()
+        let all = self.images.labels().len();
+        self.searches
+            .first()
+            .map_or(all, |search| search.queries.len())
     }
 
-    /// Returns the number of gallery images, if they are separate from the queries.
+    /// Returns the number of gallery images of a search, if they are separate from the queries.
     pub(crate) fn gallery(&self) -> Option<usize> {
-        match self {
-            RetrievalSet::Within(_) => None,
-            RetrievalSet::Separate { gallery, .. } => Some(gallery.labels().len()),
-        }
+        self.searches.first().map(|search| search.gallery.len())
     }
 
-    /// Returns the index of a query among the test images.
-    pub(crate) fn image_of(&self, query: usize) -> usize {
-        match self {
-            RetrievalSet::Within(_) => query,
-            RetrievalSet::Separate { images, .. } => images[query],
+    /// Returns the number of galleries that are drawn; 0 if none is.
+    pub(crate) fn draws(&self) -> usize {
+        match self.searches.len() {
+            1 => 0,
+            draws => draws,
         }
     }
 }
@@ -134,16 +192,31 @@ fn positions(queries: &[usize], gallery: &[usize]) -> Vec<Option<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use dml::eval::{EvalResources, RankDepth, retrieve};
+    use std::collections::BTreeSet;
 
     use super::*;
 
+    fn images(labels: &[i64], roles: &[Role]) -> TestImages {
+        TestImages {
+            labels: labels.to_vec(),
+            roles: roles.to_vec(),
+            cameras: Vec::new(),
+        }
+    }
+
+    /// Points on the unit circle, at these angles.
+    fn at(angles: &[f32]) -> Embeddings {
+        let points = angles.iter().flat_map(|angle| [angle.cos(), angle.sin()]);
+        Embeddings::new(points.collect(), 2).unwrap()
+    }
+
+    fn scored(set: &RetrievalSet) -> Scored {
+        let found = set.score(&[Metric::RecallAt(1)], Device::Cpu, &Stop::new());
+        found.unwrap().unwrap()
+    }
+
     #[test]
     fn queries_keep_their_numbers_and_do_not_find_themselves() {
-        // On a line, at 0, 1, 3, 4, 10.
-        let rows = Embeddings::new(vec![0.0, 1.0, 3.0, 4.0, 10.0], 1).unwrap();
-        let images =
-            LabeledEmbeddings::new(rows, vec![0, 1, 1, 0, 0], Comparison::Euclidean).unwrap();
         let roles = [
             Role::Gallery,
             Role::Query,
@@ -151,21 +224,57 @@ mod tests {
             Role::Both,
             Role::Gallery,
         ];
-        let set = RetrievalSet::new(images.clone(), &roles);
-        let found = retrieve(set.task(), RankDepth::All, EvalResources::default()).unwrap();
+        let rows = || at(&[0.0, 0.1, 0.3, 0.4, 1.0]);
+        let of = |roles: &[Role]| {
+            let images = images(&[0, 1, 1, 0, 0], roles);
+            images.set(rows(), &Dataset::InShop).unwrap()
+        };
+        let set = of(&roles);
+        let found = scored(&set).retrieval;
         // Image 1 finds 0, then 2; image 2 finds 3, 0, 4, but none of its class; image 3 finds 2, 0, 4.
         let first: Vec<_> = found
             .queries
             .iter()
-            .map(|query| (set.image_of(query.image as usize), query.scores.first))
+            .map(|query| (query.image, query.scores.first))
             .collect();
         assert_eq!((first, found.without_positive), (vec![(1, 2), (3, 2)], 1));
-        assert_eq!((set.queries(), set.gallery()), (3, Some(4)));
+        assert_eq!((set.queries(), set.gallery(), set.draws()), (3, Some(4), 0));
 
-        let all = RetrievalSet::new(images, &[Role::Both; 5]);
+        let all = of(&[Role::Both; 5]);
+        assert_eq!((all.queries(), all.gallery(), all.draws()), (5, None, 0));
+    }
+
+    #[test]
+    fn drawn_galleries_have_one_image_of_each_class_and_all_others_search_them() {
+        let labels: Vec<i64> = (0..30).map(|image| image % 6).collect();
+        let images = images(&labels, &[Role::Both; 30]);
+        let angles: Vec<f32> = (0..30).map(|image| image as f32 * 0.7).collect();
+        let set = images.set(at(&angles), &Dataset::VehicleIdSmall).unwrap();
         assert_eq!(
-            (all.queries(), all.gallery(), all.image_of(4)),
-            (5, None, 4)
+            (set.queries(), set.gallery(), set.draws()),
+            (24, Some(6), 10)
         );
+        for search in &set.searches {
+            let classes: BTreeSet<i64> =
+                search.gallery.iter().map(|&image| labels[image]).collect();
+            assert_eq!(classes.len(), 6);
+            assert!(
+                search
+                    .queries
+                    .iter()
+                    .all(|query| !search.gallery.contains(query))
+            );
+        }
+        let galleries: BTreeSet<&[usize]> = set.searches.iter().map(|one| &*one.gallery).collect();
+        assert_eq!(galleries.len(), 10);
+        // The mean over the galleries, each scored alone.
+        let joined = scored(&set);
+        let alone = set.searches.iter().map(|search| {
+            let found = set.found(search, &[Metric::RecallAt(1)], Device::Cpu, &Stop::new());
+            found.unwrap().unwrap().scores[&Metric::RecallAt(1)]
+        });
+        let mean = alone.sum::<f64>() / 10.0;
+        assert!((joined.scores[&Metric::RecallAt(1)] - mean).abs() < 1e-12);
+        assert_eq!(joined.retrieval.queries.len(), 240);
     }
 }

@@ -79,7 +79,27 @@ fn agreement(images: &LabeledEmbeddings, resources: EvalResources) -> Result<Agr
     Ok(Agreement::of(images.labels(), &clusters))
 }
 
+/// Returns the metrics that need no clusters.
+pub(crate) fn of_ranks(metrics: &[Metric]) -> Vec<Metric> {
+    let metrics = metrics.iter().copied();
+    metrics.filter(|metric| !metric.is_of_clusters()).collect()
+}
+
 impl Scored {
+    /// Joins searches with as many queries each: the values are the means over all. Clusters are those of the first.
+    /// None if there is no search.
+    pub(crate) fn joined(searches: Vec<Scored>, metrics: &[Metric]) -> Option<Scored> {
+        let mut searches = searches.into_iter();
+        let mut joined = searches.next()?;
+        for search in searches {
+            joined.retrieval.queries.extend(search.retrieval.queries);
+            joined.retrieval.without_positive += search.retrieval.without_positive;
+        }
+        let (retrieval, agreement) = (&joined.retrieval, joined.agreement);
+        joined.scores = scores(retrieval, agreement, metrics, TieOrder::ByIndex);
+        Some(joined)
+    }
+
     /// Returns the lowest and the highest values over all orders of equally similar images, of the
     /// metrics for which they differ.
     pub(crate) fn bounds(&self) -> (Scores, Scores) {

@@ -126,8 +126,8 @@ impl Verifier<'_> {
         };
         let heads = match (&result.members[..], &all[..]) {
             ([(recipe, _)], [kept]) => {
-                let (model, metrics) = (&recipe.model, &result.metrics);
-                heads::scores(model, &kept.embeddings, &images, metrics, device, stop)?
+                let (embeddings, metrics) = (&kept.embeddings, &result.metrics);
+                heads::scores(recipe, embeddings, &images, metrics, device, stop)?
             }
             _ => Some(Vec::new()),
         };
@@ -138,15 +138,18 @@ impl Verifier<'_> {
             1 => parts.remove(0),
             _ => concatenated(parts),
         };
-        let set = images.set(rows)?;
-        let Some(scored) = score::score(set.task(), &result.metrics, device, stop)? else {
+        let Some((first, _)) = result.members.first() else {
+            return Ok(None);
+        };
+        let set = images.set(rows, &first.dataset)?;
+        let Some(scored) = set.score(&result.metrics, device, stop)? else {
             return Ok(None);
         };
         let path = files::queries(&result.folder);
         match durable::read(&path) {
             Ok(table) => {
                 let table = String::from_utf8_lossy(&table);
-                if let Some(difference) = queries::difference(&table, &scored, &set) {
+                if let Some(difference) = queries::difference(&table, &scored) {
                     self.fault(&path, &difference);
                 }
             }

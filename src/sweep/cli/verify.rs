@@ -264,7 +264,7 @@ fn different_scores(stated: &Evaluated, computed: &Evaluated) -> Vec<(Metric, f6
     different
 }
 
-fn counts(evaluated: &Evaluated) -> [u64; 6] {
+fn counts(evaluated: &Evaluated) -> [u64; 7] {
     [
         evaluated.classes,
         evaluated.images,
@@ -272,6 +272,7 @@ fn counts(evaluated: &Evaluated) -> [u64; 6] {
         evaluated.without_positive,
         evaluated.duplicates,
         evaluated.cameras,
+        evaluated.draws,
     ]
 }
 

@@ -12,6 +12,7 @@
 //! | [`sop`] | `Ebay_train.txt` and `Ebay_test.txt` |
 //! | [`in_shop`] | `list_eval_partition.txt` |
 //! | [`inaturalist2018`] | `Inaturalist_train_set1.txt` and `Inaturalist_test_set1.txt` |
+//! | [`vehicle_id`] | `train_list.txt` and the list of a test set in `train_test_split` |
 //! | [`manifest`] | `manifest.csv`, and any other table with the columns `path` and `label` |
 //! | [`lists`] | `train.txt` and `test.txt`, or `train.txt`, `query.txt` and `gallery.txt`, with a space or a comma |
 //! | [`folders`] | a folder for each class, all together or below `train` and `test` or `val`, also in super-classes |
@@ -28,6 +29,7 @@ mod manifest;
 mod omniglot;
 mod sop;
 mod text;
+mod vehicle_id;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -82,6 +84,9 @@ fn official_layouts(dataset: &Dataset) -> &'static [Layout] {
         Dataset::Sop | Dataset::SopHalves => &sop::LAYOUTS,
         Dataset::InShop => &in_shop::LAYOUTS,
         Dataset::Inaturalist2018 => &inaturalist2018::LAYOUTS,
+        Dataset::VehicleIdSmall => &vehicle_id::SMALL,
+        Dataset::VehicleIdMedium => &vehicle_id::MEDIUM,
+        Dataset::VehicleIdLarge => &vehicle_id::LARGE,
     }
 }
 

@@ -387,6 +387,47 @@ fn a_list_of_species_without_images_or_with_a_wrong_line_is_refused() {
     }
 }
 
+const VEHICLES: [(&str, &str); 9] = [
+    (
+        "train_test_split/train_list.txt",
+        "0000012 10\n0000003 9\n0000004 10\n",
+    ),
+    ("train_test_split/test_list_800.txt", "5 2\r\n0000006 2\r\n"),
+    ("train_test_split/test_list_1600.txt", "0000006 2\n"),
+    ("train_test_split/test_list_2400.txt", "0000005 2\n"),
+    ("image/0000003.jpg", ""),
+    ("image/0000004.jpg", ""),
+    ("image/0000005.jpg", ""),
+    ("image/0000006.jpg", ""),
+    ("image/0000012.jpg", ""),
+];
+
+#[test]
+fn vehicles_have_three_test_sets() {
+    let train = "9: 0000003.jpg, 10: 0000004.jpg 0000012.jpg";
+    for (dataset, test) in [
+        (Dataset::VehicleIdSmall, "2: 0000005.jpg 0000006.jpg"),
+        (Dataset::VehicleIdMedium, "2: 0000006.jpg"),
+        (Dataset::VehicleIdLarge, "2: 0000005.jpg"),
+    ] {
+        assert_eq!(read(&dataset, &VEHICLES), format!("{train} | {test}"));
+    }
+    let mut without = VEHICLES;
+    without[1].0 = "test_list_800.txt";
+    let message = refused(&Dataset::VehicleIdSmall, &without);
+    assert!(
+        message.contains("train_test_split/test_list_800.txt"),
+        "{message}"
+    );
+    let mut wrong = VEHICLES;
+    wrong[0].1 = "0000012 10 3\n";
+    let message = refused(&Dataset::VehicleIdLarge, &wrong);
+    assert!(
+        message.contains("line 1: `0000012 10 3` is not the number"),
+        "{message}"
+    );
+}
+
 const IN_SHOP: [(&str, &str); 5] = [
     (
         "Eval/list_eval_partition.txt",
@@ -955,6 +996,9 @@ fn example(dataset: &Dataset) -> TempDir {
         Dataset::Sop | Dataset::SopHalves => folder(&SOP),
         Dataset::InShop => folder(&IN_SHOP),
         Dataset::Inaturalist2018 => folder(&INATURALIST),
+        Dataset::VehicleIdSmall | Dataset::VehicleIdMedium | Dataset::VehicleIdLarge => {
+            folder(&VEHICLES)
+        }
     }
 }
 

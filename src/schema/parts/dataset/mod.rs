@@ -13,6 +13,9 @@ mod own;
 mod registration;
 mod sop;
 mod sop_halves;
+mod vehicle_id_large;
+mod vehicle_id_medium;
+mod vehicle_id_small;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,6 +101,15 @@ data_sets! {
         /// train on, 2,452 to test on.
         #[schemars(extend("x-also" = ["INaturalist2018", "inat", "inaturalist"]))]
         Inaturalist2018 => inaturalist2018,
+        /// PKU VehicleID (Liu et al., 2016) with its small test set: 13,164 vehicles to train on, 800 to test on. As its
+        /// authors do, each result is the mean over ten galleries with one random image of each vehicle, in which all other
+        /// images search.
+        #[schemars(extend("x-also" = ["VehicleID", "PKUVehicleID"]))]
+        VehicleIdSmall => vehicle_id_small,
+        /// PKU VehicleID with the medium test set: 1,600 vehicles to test on, likewise on drawn galleries.
+        VehicleIdMedium => vehicle_id_medium,
+        /// PKU VehicleID with the large test set: 2,400 vehicles to test on, likewise on drawn galleries.
+        VehicleIdLarge => vehicle_id_large,
         /// A user's own images.
         Own(own: Own) => own,
     }
@@ -130,6 +142,9 @@ pub struct DatasetFacts<'a> {
     pub counts: Option<Counts>,
     /// The fewest images of a training class.
     pub smallest_class: Option<u32>,
+    /// If its authors test on galleries with one random image of each test class, in which all other test images search:
+    /// their number.
+    pub drawn_galleries: Option<u32>,
 }
 
 impl<'a> DatasetFacts<'a> {
@@ -148,6 +163,7 @@ impl<'a> DatasetFacts<'a> {
             recall_at: &[1, 2, 4, 8],
             counts: None,
             smallest_class: None,
+            drawn_galleries: None,
         }
     }
 }

@@ -222,7 +222,13 @@ fn test_images(point: &Point, title: &str, rows: &[Row]) -> Option<String> {
     let images = measured.images;
     let searched = match measured.gallery {
         Some(gallery) => {
-            format!("{images} queries against {gallery} images, all at {side} px")
+            let drawn = match measured.draws {
+                0 => String::new(),
+                draws => {
+                    format!(", the mean over {draws} galleries of a random image of each class")
+                }
+            };
+            format!("{images} queries against {gallery} images, all at {side} px{drawn}")
         }
         None => {
             format!("{images} images at {side} px, each a query against all the others")
