@@ -1,14 +1,16 @@
 """Golden values of `dml::eval`: retrieval from pytorch-metric-learning, agreement of clusterings from scikit-learn.
 
-With cameras, average precision is scikit-learn's and the rest follows from the ranks. AccuracyCalculator gets its neighbours from a sort in double precision in which equally similar references stay in
-order of their index, as `dml` defines it; everything else is its own. Its mean reciprocal rank is computed in single
-precision, so that alone is recomputed from the same neighbours. Recall@K is by its definition.
+AccuracyCalculator gets its neighbours from a sort in double precision in which equally similar references stay in order of
+their index, as `dml` defines it; everything else is its own. Its mean reciprocal rank is computed in single precision, so
+that alone is recomputed from the same neighbours. Recall@K is by its definition. With cameras, average precision is
+scikit-learn's and the rest follows from the ranks. Verification is scikit-learn's ROC curve.
 """
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
-from sklearn.metrics import adjusted_mutual_info_score, average_precision_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score, average_precision_score, normalized_mutual_info_score, roc_curve
 from sklearn.metrics.cluster import pair_confusion_matrix
 
 RECALL_AT = [1, 2, 4, 8, 10, 100]
@@ -101,6 +103,16 @@ def camera_case(name, comparison, embeddings, labels, cameras):
     return {"name": name, "comparison": comparison, "embeddings": embeddings.tolist(), "labels": labels.tolist(), "cameras": cameras.tolist(), "expected": expected | {"lone": lone}}
 
 
+def verification_case(name, embeddings, labels):
+    """The rates of all pairs, from the curve of scikit-learn with all its thresholds."""
+    rows, columns = np.triu_indices(len(labels), 1)
+    scores = similarities(embeddings, embeddings, "cosine")[rows, columns]
+    far, tar, _ = roc_curve(labels[rows] == labels[columns], scores, drop_intermediate=False)
+    rates = {f"tar_at_{text}": float(tar[far <= float(text)].max()) for text in ["1e-1", "1e-3"]}
+    rates["eer"] = float(brentq(lambda x: 1 - x - np.interp(x, far, tar), 0, 1, xtol=1e-14))
+    return {"name": name, "embeddings": embeddings.tolist(), "labels": labels.tolist()} | rates
+
+
 def write_all(write):
     random = np.random.default_rng(5)
     normal = lambda *shape: random.standard_normal(shape).round(3)
@@ -126,6 +138,14 @@ def write_all(write):
         embeddings = (random_of_cameras.standard_normal((len(labels), 6)) + random_of_cameras.standard_normal((9, 6))[labels]).round(3)
         cases.append(camera_case("cameras", comparison, embeddings, labels, random_of_cameras.integers(0, 4, len(labels))))
     write("eval", "retrieval", {"cases": cases})
+    random_of_pairs = np.random.default_rng(8)
+    pairs = []
+    for images, classes, spread in [(120, 10, 0.6), (90, 30, 1.0), (150, 5, 2.0)]:
+        labels = random_of_pairs.integers(0, classes, images)
+        centers = random_of_pairs.standard_normal((classes, 8))
+        embeddings = (centers[labels] + spread * random_of_pairs.standard_normal((images, 8))).round(3)
+        pairs.append(verification_case(f"{images} of {classes} classes", embeddings, labels))
+    write("eval", "verification", {"cases": pairs})
     write("eval", "agreement", {"cases": list(agreements(random))})
 
 

@@ -34,10 +34,16 @@ pub enum Metric {
     MacroPrecisionAt1,
     /// MAP@R averaged within each class first.
     MacroMapAtR,
+    /// Verification: the share of pairs of one class that a threshold accepts which accepts one in 10 to the power of this
+    /// of the other pairs, at most.
+    TarAtFar(u8),
+    /// Verification: 1 minus the equal-error rate, where a threshold rejects as large a share of the pairs of one class as it
+    /// accepts of the others.
+    EqualErrorAccuracy,
 }
 
-/// All metrics but Recall@K.
-const NAMED: [Metric; 10] = [
+/// All metrics but Recall@K and TAR at a false accept rate.
+const NAMED: [Metric; 11] = [
     Metric::PrecisionAt1,
     Metric::RPrecision,
     Metric::MapAtR,
@@ -48,7 +54,11 @@ const NAMED: [Metric; 10] = [
     Metric::F1,
     Metric::MacroPrecisionAt1,
     Metric::MacroMapAtR,
+    Metric::EqualErrorAccuracy,
 ];
+
+/// The smallest false accept rate is 10 to the power of minus this.
+const SMALLEST_FAR: u8 = 9;
 
 /// The largest error of a value that is due to rounding.
 const ROUNDING: f64 = 1e-6;
@@ -60,6 +70,11 @@ impl Metric {
     /// True if it compares clusters with classes, which takes longer than retrieval.
     pub fn is_of_clusters(self) -> bool {
         matches!(self, Metric::Nmi | Metric::Ami | Metric::F1)
+    }
+
+    /// True if it compares pairs of images instead of ranks, which takes about as long again.
+    pub fn is_of_pairs(self) -> bool {
+        matches!(self, Metric::TarAtFar(_) | Metric::EqualErrorAccuracy)
     }
 
     /// True if it can have this value: a fraction, up to rounding. AMI is negative for clusters that
@@ -87,6 +102,8 @@ impl Metric {
             Metric::F1 => "F1".to_owned(),
             Metric::MacroPrecisionAt1 => "Macro P@1".to_owned(),
             Metric::MacroMapAtR => "Macro MAP@R".to_owned(),
+            Metric::TarAtFar(exponent) => format!("TAR@1e-{exponent}"),
+            Metric::EqualErrorAccuracy => "1-EER".to_owned(),
         }
     }
 }
@@ -105,6 +122,8 @@ impl fmt::Display for Metric {
             Metric::F1 => f.write_str("f1"),
             Metric::MacroPrecisionAt1 => f.write_str("macro_precision@1"),
             Metric::MacroMapAtR => f.write_str("macro_map@r"),
+            Metric::TarAtFar(exponent) => write!(f, "tar@1e-{exponent}"),
+            Metric::EqualErrorAccuracy => f.write_str("1-eer"),
         }
     }
 }
@@ -117,7 +136,7 @@ impl fmt::Display for ParseMetricError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown metric `{}`, expected `recall@K` or one of {}",
+            "unknown metric `{}`, expected `recall@K`, `tar@1e-3` or one of {}",
             self.0,
             NAMED.map(|metric| format!("`{metric}`")).join(", ")
         )
@@ -125,6 +144,15 @@ impl fmt::Display for ParseMetricError {
 }
 
 impl std::error::Error for ParseMetricError {}
+
+/// Returns the exponent of a false accept rate, written as `1e-3` or `0.001`.
+fn exponent(rate: &str) -> Option<u8> {
+    let rate: f64 = rate.parse().ok()?;
+    (1..=SMALLEST_FAR).find(|&exponent| {
+        let power = 10_f64.powi(-i32::from(exponent));
+        (rate - power).abs() < 1e-6 * power
+    })
+}
 
 impl FromStr for Metric {
     type Err = ParseMetricError;
@@ -140,10 +168,16 @@ impl FromStr for Metric {
                 .or_else(|| name.strip_prefix("r@"))?;
             k.parse().ok().filter(|&k| k > 0).map(Metric::RecallAt)
         };
+        let tar = || {
+            name.strip_prefix("tar@")
+                .and_then(exponent)
+                .map(Metric::TarAtFar)
+        };
         NAMED
             .into_iter()
             .find(is_named)
             .or_else(recall)
+            .or_else(tar)
             .ok_or_else(|| ParseMetricError(text.to_owned()))
     }
 }
@@ -169,11 +203,12 @@ impl JsonSchema for Metric {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A retrieval metric: `recall@K` for any K, or one of those named.",
+            "description": "A retrieval metric: `recall@K` for any K, `tar@1e-3` for a false accept rate of a power of ten, or one of those named.",
             "anyOf": [
                 { "type": "string", "enum": NAMED.map(|metric| metric.to_string()) },
                 { "type": "string", "enum": NAMED.map(Metric::heading) },
                 { "type": "string", "pattern": "^(recall|R)@[1-9][0-9]*$" },
+                { "type": "string", "pattern": "^(tar|TAR)@1e-[1-9]$" },
             ],
         })
     }
@@ -181,13 +216,14 @@ impl JsonSchema for Metric {
 
 #[cfg(test)]
 mod tests {
-    use super::{Metric, NAMED};
+    use super::{Metric, NAMED, SMALLEST_FAR};
 
     #[test]
     fn names_are_read_as_they_are_written() {
         for metric in NAMED
             .into_iter()
             .chain([Metric::RecallAt(1), Metric::RecallAt(1000)])
+            .chain([Metric::TarAtFar(1), Metric::TarAtFar(SMALLEST_FAR)])
         {
             assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
             assert_eq!(metric.heading().parse::<Metric>().unwrap(), metric);
@@ -201,9 +237,20 @@ mod tests {
             "R@",
             "MAP@K",
             "recall 1",
+            "tar@0",
+            "tar@1",
+            "tar@2e-3",
+            "tar@1e-10",
             "",
         ] {
             assert!(wrong.parse::<Metric>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_false_accept_rate_is_read_in_either_notation() {
+        for text in ["tar@1e-3", "TAR@0.001", "Tar@1E-03"] {
+            assert_eq!(text.parse::<Metric>().unwrap(), Metric::TarAtFar(3));
         }
     }
 

@@ -1,8 +1,8 @@
 //! Computes metrics from embeddings.
 
 use dml::eval::{
-    Agreement, Comparison, Embeddings, EvalError, EvalResources, LabeledEmbeddings, RankDepth,
-    Retrieval, RetrievalTask, TieOrder, cluster, retrieve,
+    Agreement, Comparison, Embeddings, EvalError, EvalResources, LabeledEmbeddings, OperatingPoint,
+    RankDepth, Retrieval, RetrievalTask, TieOrder, cluster, retrieve, verification,
 };
 use schema::{Metric, Scores};
 use tch::{Device, Tensor};
@@ -17,6 +17,8 @@ pub(crate) struct Scored {
     pub(crate) retrieval: Retrieval,
     pub(crate) scores: Scores,
     agreement: Option<Agreement>,
+    /// The values of metrics of pairs.
+    of_pairs: Scores,
 }
 
 /// Joins embeddings, compared by cosine similarity, with the classes and the cameras of their images.
@@ -66,12 +68,49 @@ fn computed(
         true => Some(agreement(search.queries(), resources)?),
         false => None,
     };
-    let scores = scores(&retrieval, agreement, metrics, TieOrder::ByIndex);
-    Ok(Scored {
+    let mut scored = Scored {
         retrieval,
-        scores,
+        scores: Scores::new(),
         agreement,
-    })
+        of_pairs: of_pairs(search, metrics, resources)?,
+    };
+    scored.scores = scored.under(metrics, TieOrder::ByIndex);
+    Ok(scored)
+}
+
+/// Returns the values of the metrics of pairs.
+fn of_pairs(
+    search: RetrievalTask,
+    metrics: &[Metric],
+    resources: EvalResources,
+) -> Result<Scores, EvalError> {
+    let points = metrics
+        .iter()
+        .filter_map(|&metric| Some((metric, point(metric)?)));
+    let (measured, points): (Vec<Metric>, Vec<OperatingPoint>) = points.unzip();
+    if points.is_empty() {
+        return Ok(Scores::new());
+    }
+    let values = verification(search, &points, resources)?;
+    let value = |(metric, value): (Metric, f64)| match metric {
+        Metric::EqualErrorAccuracy => (metric, 1.0 - value),
+        _ => (metric, value),
+    };
+    Ok(measured.into_iter().zip(values).map(value).collect())
+}
+
+/// Returns the threshold at which a metric of pairs is measured.
+fn point(metric: Metric) -> Option<OperatingPoint> {
+    match metric {
+        Metric::TarAtFar(exponent) => {
+            let pairs = 10_u64.pow(exponent.into());
+            Some(OperatingPoint::OneFalseAcceptIn(pairs))
+        }
+        Metric::EqualErrorAccuracy => Some(OperatingPoint::EqualErrors),
+        Metric::RecallAt(_) | Metric::PrecisionAt1 | Metric::RPrecision | Metric::MapAtR => None,
+        Metric::Map | Metric::Mrr | Metric::Nmi | Metric::Ami | Metric::F1 => None,
+        Metric::MacroPrecisionAt1 | Metric::MacroMapAtR => None,
+    }
 }
 
 fn agreement(images: &LabeledEmbeddings, resources: EvalResources) -> Result<Agreement, EvalError> {
@@ -89,14 +128,21 @@ impl Scored {
     /// Joins searches with as many queries each: the values are the means over all. Clusters are those of the first.
     /// None if there is no search.
     pub(crate) fn joined(searches: Vec<Scored>, metrics: &[Metric]) -> Option<Scored> {
+        let count = searches.len() as f64;
         let mut searches = searches.into_iter();
         let mut joined = searches.next()?;
         for search in searches {
             joined.retrieval.queries.extend(search.retrieval.queries);
             joined.retrieval.without_positive += search.retrieval.without_positive;
+            for (metric, value) in search.of_pairs {
+                *joined.of_pairs.entry(metric).or_default() += value;
+            }
         }
-        let (retrieval, agreement) = (&joined.retrieval, joined.agreement);
-        joined.scores = scores(retrieval, agreement, metrics, TieOrder::ByIndex);
+        joined
+            .of_pairs
+            .values_mut()
+            .for_each(|value| *value /= count);
+        joined.scores = joined.under(metrics, TieOrder::ByIndex);
         Some(joined)
     }
 
@@ -106,17 +152,38 @@ impl Scored {
         if !self.retrieval.has_ties() {
             return (Scores::new(), Scores::new());
         }
-        let mut lowest = self.under(TieOrder::Pessimistic);
-        let mut highest = self.under(TieOrder::Optimistic);
+        let metrics: Vec<Metric> = self.scores.keys().copied().collect();
+        let mut lowest = self.under(&metrics, TieOrder::Pessimistic);
+        let mut highest = self.under(&metrics, TieOrder::Optimistic);
         lowest.retain(|metric, low| highest.get(metric) != Some(low));
         highest.retain(|metric, _| lowest.contains_key(metric));
         (lowest, highest)
     }
 
-    /// Returns the values under another order of equally similar images.
-    fn under(&self, order: TieOrder) -> Scores {
-        let metrics: Vec<Metric> = self.scores.keys().copied().collect();
-        scores(&self.retrieval, self.agreement, &metrics, order)
+    /// Returns the values under an order of equally similar images.
+    fn under(&self, metrics: &[Metric], order: TieOrder) -> Scores {
+        let (means, agreement) = (self.retrieval.means(order), self.agreement);
+        let mut scores = Scores::new();
+        for &metric in metrics {
+            let value = match metric {
+                Metric::RecallAt(k) => Some(means.recall(k as usize)),
+                Metric::PrecisionAt1 => Some(means.recall(1)),
+                Metric::RPrecision => Some(means.r_precision()),
+                Metric::MapAtR => Some(means.map_at_r()),
+                Metric::Map => Some(means.map()),
+                Metric::Mrr => Some(means.mrr()),
+                Metric::Nmi => agreement.map(|agreement| agreement.nmi),
+                Metric::Ami => agreement.map(|agreement| agreement.ami),
+                Metric::F1 => agreement.map(|agreement| agreement.f1),
+                Metric::MacroPrecisionAt1 => Some(means.macro_precision_at_1()),
+                Metric::MacroMapAtR => Some(means.macro_map_at_r()),
+                Metric::TarAtFar(_) | Metric::EqualErrorAccuracy => {
+                    self.of_pairs.get(&metric).copied()
+                }
+            };
+            scores.extend(value.map(|value| (metric, value)));
+        }
+        scores
     }
 }
 
@@ -126,6 +193,7 @@ fn depth(metrics: &[Metric]) -> RankDepth {
         Metric::RecallAt(_) | Metric::PrecisionAt1 | Metric::Mrr => RankDepth::First,
         Metric::MacroPrecisionAt1 => RankDepth::First,
         Metric::Nmi | Metric::Ami | Metric::F1 => RankDepth::First,
+        Metric::TarAtFar(_) | Metric::EqualErrorAccuracy => RankDepth::First,
         Metric::RPrecision | Metric::MapAtR | Metric::MacroMapAtR => RankDepth::Nearest,
         Metric::Map => RankDepth::All,
     };
@@ -136,36 +204,11 @@ fn depth(metrics: &[Metric]) -> RankDepth {
         .fold(RankDepth::Nearest, RankDepth::max)
 }
 
-fn scores(
-    retrieval: &Retrieval,
-    agreement: Option<Agreement>,
-    metrics: &[Metric],
-    order: TieOrder,
-) -> Scores {
-    let means = retrieval.means(order);
-    let mut scores = Scores::new();
-    for &metric in metrics {
-        let value = match metric {
-            Metric::RecallAt(k) => Some(means.recall(k as usize)),
-            Metric::PrecisionAt1 => Some(means.recall(1)),
-            Metric::RPrecision => Some(means.r_precision()),
-            Metric::MapAtR => Some(means.map_at_r()),
-            Metric::Map => Some(means.map()),
-            Metric::Mrr => Some(means.mrr()),
-            Metric::Nmi => agreement.map(|agreement| agreement.nmi),
-            Metric::Ami => agreement.map(|agreement| agreement.ami),
-            Metric::F1 => agreement.map(|agreement| agreement.f1),
-            Metric::MacroPrecisionAt1 => Some(means.macro_precision_at_1()),
-            Metric::MacroMapAtR => Some(means.macro_map_at_r()),
-        };
-        scores.extend(value.map(|value| (metric, value)));
-    }
-    scores
-}
-
 pub(crate) fn unmeasurable(error: &EvalError) -> Failed {
     match error {
-        EvalError::NoQueries | EvalError::Widths { .. } => Failed::data(error.to_string()),
+        EvalError::NoQueries | EvalError::OneClass | EvalError::Widths { .. } => {
+            Failed::data(error.to_string())
+        }
         EvalError::NotFinite { .. }
         | EvalError::Labels { .. }
         | EvalError::Cameras { .. }

@@ -36,6 +36,9 @@ pub enum EvalError {
     /// No query has a reference of its class.
     #[error("no query has another image of its class in the gallery: there is nothing to retrieve")]
     NoQueries,
+    /// No pair of images is of different classes.
+    #[error("all images are of one class: no pair can be accepted falsely")]
+    OneClass,
     /// The flag in [`EvalResources`](super::EvalResources) was set.
     #[error("the evaluation was stopped")]
     Stopped,

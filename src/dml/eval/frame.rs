@@ -93,6 +93,24 @@ impl RowFrame {
         query.shift + comparable
     }
 
+    /// Returns the difference of two similarities whose products differ by 1.
+    pub(super) fn similarity_unit(&self) -> f64 {
+        let product = match self.comparison {
+            Comparison::Cosine | Comparison::Dot => 1.0,
+            Comparison::Euclidean => 2.0,
+        };
+        product / f64::from(self.scale) / f64::from(self.scale)
+    }
+
+    /// Returns bounds of the similarities of all rows.
+    pub(super) fn similarities(&self) -> [f64; 2] {
+        let unit = self.max_product * self.similarity_unit();
+        match self.comparison {
+            Comparison::Cosine | Comparison::Dot => [-unit, unit],
+            Comparison::Euclidean => [-2.0 * unit, 0.0],
+        }
+    }
+
     /// Returns the exact similarity of two rows.
     pub(super) fn similarity(&self, query: &[f32], reference: &[f32]) -> f64 {
         self.processor.similarity(self.comparison, query, reference)
@@ -153,6 +171,11 @@ impl<'a> FramedRows<'a> {
             frame,
             extents,
         }
+    }
+
+    /// Returns the similarity to this row as the query that corresponds to a product, less its offset.
+    pub(super) fn similarity(&self, query: usize, product: f64) -> f64 {
+        (product - self.extents[query].shift) * self.frame.similarity_unit()
     }
 
     /// Returns the threshold that corresponds to a similarity to this row as the query.

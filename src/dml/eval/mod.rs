@@ -1,6 +1,6 @@
 //! How well embeddings retrieve images of their class: exact, in bounded memory, usable alone.
 //!
-//! [`retrieve`] ranks and scores, [`nearest`] lists neighbors, [`cluster`] and [`Agreement`] compare
+//! [`retrieve`] ranks and scores, [`verification`] compares pairs, [`nearest`] lists neighbors, [`cluster`] and [`Agreement`] compare
 //! clusters with classes, [`ensemble`] joins the embeddings of several networks.
 //!
 //! Every metric is exact for one definite [`similarity`] of rows of `f32` and one order of equally
@@ -45,6 +45,7 @@ mod seeds;
 mod targets;
 mod task;
 mod top_k;
+mod verification;
 
 pub(crate) use clusters::k_means;
 pub use clusters::{Agreement, cluster};
@@ -57,3 +58,4 @@ pub use retrieval::{MeanScores, QueryResult, QueryScores, Retrieval, TieOrder, r
 pub use schema::Comparison;
 pub use targets::RankDepth;
 pub use task::{LabeledEmbeddings, RetrievalTask};
+pub use verification::{OperatingPoint, verification};

@@ -32,7 +32,9 @@ impl Query {
             | Metric::Ami
             | Metric::F1
             | Metric::MacroPrecisionAt1
-            | Metric::MacroMapAtR => None,
+            | Metric::MacroMapAtR
+            | Metric::TarAtFar(_)
+            | Metric::EqualErrorAccuracy => None,
         }
     }
 }
