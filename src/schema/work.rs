@@ -110,6 +110,12 @@ pub struct ImportWork {
     /// The fraction of the classes to test on. Absent: as the files or the data set say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_fraction: Option<f64>,
+    /// The published data set in whose layouts the files are. Absent: those of the data set itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub like: Option<Dataset>,
+    /// A list of the classes to train on and to test on. Absent: as the files or the data set say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<PathBuf>,
 }
 
 /// Checks a module of TorchScript as built-in losses and miners are tested.

@@ -89,6 +89,8 @@ pub(super) fn place(recipe: Recipe) -> Place {
         allow_other_counts: true,
         skip_broken: false,
         test_fraction: None,
+        like: None,
+        split: None,
     };
     assert_eq!(
         place.attempt(Work::Import(import)),
@@ -314,6 +316,8 @@ fn a_table_says_who_is_searched_for_and_an_image_can_be_both() {
         allow_other_counts: false,
         skip_broken: false,
         test_fraction: None,
+        like: None,
+        split: None,
     };
     place.attempt(Work::Import(import)).unwrap();
     prepare(&place, into);

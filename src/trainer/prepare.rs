@@ -33,6 +33,8 @@ pub(crate) fn import(work: &ImportWork, emit: Emit) -> Result<Imported, Failed> 
         other_counts: work.allow_other_counts,
         skip_broken: work.skip_broken,
         test_fraction: work.test_fraction,
+        like: work.like.clone(),
+        split: work.split.as_deref(),
     };
     let registration = with_progress(emit, |progress| adding::add(&request, progress))?;
     Ok(Imported {

@@ -1197,6 +1197,8 @@ fn a_users_own_folders_are_registered_and_prepared() {
         allow_other_counts: false,
         skip_broken: false,
         test_fraction: None,
+        like: None,
+        split: None,
     };
     let finished = place.attempt(Work::Import(work.clone())).unwrap();
     assert_eq!(
@@ -1267,6 +1269,8 @@ fn there_is_nothing_to_import_for_data_that_is_drawn() {
         allow_other_counts: false,
         skip_broken: false,
         test_fraction: None,
+        like: None,
+        split: None,
     };
     assert_eq!(
         place.attempt(Work::Import(work)).unwrap_err().class,

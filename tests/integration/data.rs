@@ -294,7 +294,7 @@ fn classes_are_divided_as_asked_and_a_data_set_is_removed_without_its_files() {
         .assert_says("expected a number between 0 and 1");
     add("cub200", "0.2")
         .assert_code(1)
-        .assert_says("`--test-fraction` is for images of your own");
+        .assert_says("`--test-fraction` is for names of your own");
 
     desk.sweep(&["data", "remove", "mine"])
         .assert_code(0)

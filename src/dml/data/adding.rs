@@ -24,6 +24,7 @@ use super::{
     DataError, Progress,
     archive::{Content, is_clutter, unpack},
     broken::without_broken,
+    class_list,
     given::{Given, joined},
     left_aside,
     listing::{Listing, Role},
@@ -41,6 +42,8 @@ const NEW_LISTING: &str = "listing.csv.new";
 pub struct Request<'a> {
     /// The data set.
     pub dataset: Dataset,
+    /// The published data set in whose layouts its files are. Absent: its own.
+    pub like: Option<Dataset>,
     /// Archives, folders, and single files such as annotations.
     pub from: &'a [PathBuf],
     /// The data set's own folder. If it is among `from`, its files stay where they are.
@@ -53,6 +56,8 @@ pub struct Request<'a> {
     pub skip_broken: bool,
     /// The fraction of the classes to test on, the last in their order. Absent: as the files or the data set say.
     pub test_fraction: Option<f64>,
+    /// A list of the classes to train on and to test on. Absent: likewise.
+    pub split: Option<&'a Path>,
 }
 
 /// The treatment of folders that are added.
@@ -131,7 +136,8 @@ fn register(
     progress: Progress,
 ) -> Result<Registration, DataError> {
     let name = |path: &Path| given.name(path);
-    let found = readers::find_named(&request.dataset, files, &name)?;
+    let layouts = request.like.as_ref().unwrap_or(&request.dataset);
+    let found = readers::find_named(layouts, files, &name)?;
     let published = request.dataset.facts().counts;
     let unexpected = differences(published, found.listing.counts());
     if !unexpected.is_empty() && !request.other_counts {
@@ -161,26 +167,36 @@ fn register(
 
 /// Divides the classes as it is asked for. Also returns what the layout is called.
 fn divided(request: &Request, found: Found, given: &Given) -> Result<(String, Listing), DataError> {
-    let Some(fraction) = request.test_fraction else {
-        return Ok((found.layout.to_owned(), found.listing));
+    let layout = found.layout;
+    let images = &found.listing.test.images;
+    let has_gallery = images.iter().any(|image| image.role != Role::Both);
+    let (listing, words) = match (request.split, request.test_fraction) {
+        (Some(list), _) => (class_list::divided(found.listing, list)?, by_list(list)),
+        (None, Some(fraction)) => (found.listing.tested_on(fraction), by_fraction(fraction)),
+        (None, None) => return Ok((layout.to_owned(), found.listing)),
     };
     let refused = |why: &str| Err(DataError::unreadable(&given.name(&found.root), why));
-    let images = found.listing.test.images.iter();
-    if images.clone().any(|image| image.role != Role::Both) {
+    if has_gallery {
         return refused(
-            "queries and gallery are divided already: a fraction of the classes to test on changes nothing",
+            "queries and gallery are divided already: other classes to test on would mix them",
         );
     }
-    let listing = found.listing.tested_on(fraction);
     if let Err(error) = listing.check() {
         return refused(&error.to_string());
     }
-    let layout = format!(
-        "{}; the last {:.0} % of the classes are tested on",
-        found.layout,
+    Ok((format!("{layout}; {words}"), listing))
+}
+
+fn by_fraction(fraction: f64) -> String {
+    format!(
+        "the last {:.0} % of the classes are tested on",
         100.0 * fraction
-    );
-    Ok((layout, listing))
+    )
+}
+
+fn by_list(list: &Path) -> String {
+    let name = list.file_name().unwrap_or_default();
+    format!("divided by the list `{}`", name.display())
 }
 
 /// Leaves out broken images, if that is asked for. Also returns what was left out.

@@ -45,6 +45,8 @@ fn request<'a>(from: &'a [PathBuf], into: &'a Path) -> Request<'a> {
         other_counts: false,
         skip_broken: false,
         test_fraction: None,
+        like: None,
+        split: None,
     }
 }
 
@@ -406,4 +408,54 @@ fn every_image_and_table_that_is_not_listed_is_told_with_its_folder() {
     let listed = [("own/images/c/3.jpg", ""), FILES[0], FILES[1], FILES[2]];
     assert_eq!(told(&FILES), [""; 0]);
     assert_eq!(told(&listed).len(), 1);
+}
+
+#[test]
+fn the_files_of_a_known_data_set_have_another_split_under_another_name() {
+    const HEADER: &str = "image_id class_id super_class_id path\n";
+    let lists = [
+        "1 1 1 mug_final/1_0.JPG\n2 2 1 mug_final/2_0.JPG\n",
+        "3 10 1 mug_final/10_0.JPG\n",
+    ];
+    let [training, test] = lists.map(|lines| format!("{HEADER}{lines}"));
+    let source = folder(&[
+        ("sop/Ebay_train.txt", &*training),
+        ("sop/Ebay_test.txt", &*test),
+        ("sop/mug_final/1_0.JPG", "one"),
+        ("sop/mug_final/2_0.JPG", "two"),
+        ("sop/mug_final/10_0.JPG", "ten"),
+        ("hard.csv", "class,split\nmug/10,train\nmug/1,test\n"),
+        ("wrong.csv", "mug/11,train\n"),
+    ]);
+    let (from, into) = ([source.path().join("sop")], source.path().join("data/hard"));
+    let by_list = |list: &str| {
+        let list = source.path().join(list);
+        let request = Request {
+            like: Some(Dataset::Sop),
+            split: Some(&list),
+            ..request(&from, &into)
+        };
+        add(&request, &|_, _| ())
+    };
+    let wrong = by_list("wrong.csv").unwrap_err().to_string();
+    assert!(
+        wrong.contains("line 1: no class is called `mug/11`"),
+        "{wrong}"
+    );
+    assert!(!into.exists());
+    let registration = by_list("hard.csv").unwrap();
+    assert!(
+        registration
+            .layout
+            .ends_with("; divided by the list `hard.csv`")
+    );
+    let listing = listed(&into);
+    let files = listing.halves().map(|(_, part)| {
+        let names = part
+            .images
+            .iter()
+            .map(|image| image.path.file_name().unwrap());
+        names.collect::<Vec<_>>()
+    });
+    assert_eq!(files, [["10_0.JPG"], ["1_0.JPG"]]);
 }

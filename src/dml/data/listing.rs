@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use schema::Counts;
+use schema::{Counts, Half};
 use serde::{Deserialize, Serialize};
 
 /// A data set's files, in two halves that share no class.
@@ -163,6 +163,36 @@ impl Listing {
     pub fn in_halves(self) -> Listing {
         let classes = self.training.classes.len() + self.test.classes.len();
         self.split_before(classes / 2)
+    }
+
+    /// Returns the images of the classes that have a half, in these halves.
+    #[must_use]
+    pub fn divided(self, half_of: impl Fn(&Class) -> Option<Half>) -> Listing {
+        let classes = self.training.classes.len() + self.test.classes.len();
+        let whole = self.split_before(classes).training;
+        let mut divided = Listing::default();
+        let mut places = Vec::with_capacity(classes);
+        for class in whole.classes {
+            let half = half_of(&class);
+            places.push(half.map(|half| {
+                let classes = &mut divided.half(half).classes;
+                classes.push(class);
+                (half, classes.len() as u32 - 1)
+            }));
+        }
+        for image in whole.images {
+            if let Some((half, class)) = places[image.class as usize] {
+                divided.half(half).images.push(Image { class, ..image });
+            }
+        }
+        divided
+    }
+
+    fn half(&mut self, half: Half) -> &mut Part {
+        match half {
+            Half::Train => &mut self.training,
+            Half::Test => &mut self.test,
+        }
     }
 
     /// Returns the same images with a new split: this fraction of all classes, rounded, to test on, and the first others

@@ -13,6 +13,7 @@ pub mod adding;
 mod archive;
 mod broken;
 mod chosen;
+mod class_list;
 mod colors;
 mod decode;
 mod fingerprint;

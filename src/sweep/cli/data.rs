@@ -70,6 +70,12 @@ pub(super) struct Add {
     /// Fraction of the classes to test on, the last in their order [default: as the files say, or one half]
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     test_fraction: Option<f64>,
+    /// List of the classes to train on and to test on: lines such as `sparrow,train`
+    #[arg(long, value_name = "FILE", conflicts_with = "test_fraction")]
+    split: Option<PathBuf>,
+    /// Known data set whose files these are, under a name of your own: for another split
+    #[arg(long, value_name = "NAME")]
+    like: Option<String>,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]
     trainer: Option<PathBuf>,
@@ -121,6 +127,16 @@ Examples:
         }
     }
     text + "  sweep data add birds ~/birds --root /datasets             your own images"
+}
+
+/// Returns the known data set with this name.
+fn published(name: &str) -> Result<Dataset, Exit> {
+    match named(name)? {
+        Dataset::Own(_) => Err(Exit::mistake(format!(
+            "`{name}` is no known data set; `sweep show data` lists them"
+        ))),
+        known => Ok(known),
+    }
 }
 
 /// Returns the data set with this name. An unknown name is a user's own data set.
@@ -210,6 +226,8 @@ impl Add {
             allow_other_counts: false,
             skip_broken: false,
             test_fraction: None,
+            split: None,
+            like: None,
             trainer: trainer.map(Path::to_owned),
         }
     }
@@ -232,12 +250,7 @@ impl Add {
             }
         }
         let dataset = named(&self.name)?;
-        if self.test_fraction.is_some() && !matches!(dataset, Dataset::Own(_)) {
-            return Err(Exit::mistake(format!(
-                "`--test-fraction` is for images of your own: {} has a split that all papers use",
-                dataset.title()
-            )));
-        }
+        self.check_split(&dataset)?;
         durable::remove_leftovers(&self.root)?;
         let into = absolute(&self.root).join(dataset.folder());
         // What cannot be read is replaced.
@@ -264,6 +277,24 @@ impl Add {
         Ok(found)
     }
 
+    /// Checks that no published data set gets another split under its own name.
+    fn check_split(&self, dataset: &Dataset) -> Result<(), Exit> {
+        let options = [
+            ("--test-fraction", self.test_fraction.is_some()),
+            ("--split", self.split.is_some()),
+            ("--like", self.like.is_some()),
+        ];
+        let given = options.into_iter().find(|(_, is_given)| *is_given);
+        let (Some((option, _)), false) = (given, matches!(dataset, Dataset::Own(_))) else {
+            return Ok(());
+        };
+        let (title, name) = (dataset.title(), &self.name);
+        Err(Exit::mistake(format!(
+            "`{option}` is for names of your own: {title} has a split that all papers use\n\
+             hint: choose another name and add `--like {name}`"
+        )))
+    }
+
     /// Has the trainer read it, and returns how many images there are.
     fn import(&self, dataset: &Dataset, into: &Path) -> Result<u64, Exit> {
         let from = self.from.iter().map(|path| absolute(path)).collect();
@@ -276,6 +307,8 @@ impl Add {
             allow_other_counts: self.allow_other_counts,
             skip_broken: self.skip_broken,
             test_fraction: self.test_fraction,
+            like: self.like.as_deref().map(published).transpose()?,
+            split: self.split.as_deref().map(absolute),
         };
         let title = format!("adding {}", dataset.title());
         let bar = match self.skip_broken {

@@ -28,7 +28,7 @@ mod lists;
 mod manifest;
 mod omniglot;
 mod sop;
-mod text;
+pub(super) mod text;
 mod vehicle_id;
 
 use std::{

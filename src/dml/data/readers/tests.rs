@@ -1087,6 +1087,8 @@ fn the_real_omniglot_has_the_published_counts() {
         other_counts: false,
         skip_broken: false,
         test_fraction: None,
+        like: None,
+        split: None,
     };
     let added = crate::data::adding::add(&request, &|_, _| ()).unwrap();
     assert_eq!(added.differences, Vec::<String>::new());

@@ -9,11 +9,11 @@ use std::{
 use super::DataError;
 
 /// A line that is not empty.
-pub(super) struct TextLine {
+pub(in crate::data) struct TextLine {
     file: PathBuf,
     number: usize,
     /// Its text, without surrounding white space.
-    pub(super) text: String,
+    pub(in crate::data) text: String,
 }
 
 impl TextLine {
@@ -37,7 +37,7 @@ impl TextLine {
     }
 
     /// Returns an error about this line.
-    pub(super) fn wrong(&self, why: impl std::fmt::Display) -> DataError {
+    pub(in crate::data) fn wrong(&self, why: impl std::fmt::Display) -> DataError {
         DataError::unreadable(&self.file, format!("line {}: {why}", self.number))
     }
 }
@@ -61,7 +61,7 @@ pub(super) fn lines(path: &Path) -> Result<Option<Vec<TextLine>>, DataError> {
 }
 
 /// As [`lines`], but the file must be there.
-pub(super) fn required(path: &Path, what: &str) -> Result<Vec<TextLine>, DataError> {
+pub(in crate::data) fn required(path: &Path, what: &str) -> Result<Vec<TextLine>, DataError> {
     lines(path)?.ok_or_else(|| DataError::missing(path, what))
 }
 
