@@ -113,6 +113,34 @@ def verification_case(name, embeddings, labels):
     return {"name": name, "embeddings": embeddings.tolist(), "labels": labels.tolist()} | rates
 
 
+def hierarchy_case(name, embeddings, labels, categories, cameras=None):
+    """H-AP by its paper, with alpha = 1, and NDCG, query by query."""
+    found, levels = similarities(embeddings, embeddings, "cosine"), len(categories) + 1
+    scores = []
+    for query in range(len(labels)):
+        order = np.argsort(-found[query], kind="stable")
+        left_out = order == query
+        if cameras is not None:
+            left_out |= (labels[order] == labels[query]) & (cameras[order] == cameras[query])
+        order = order[~left_out]
+        level = np.zeros(len(order), int)
+        for narrowness, of_level in enumerate(categories[::-1], start=1):
+            level[of_level[order] == of_level[query]] = narrowness
+        level[labels[order] == labels[query]] = levels
+        if not level.any():
+            continue
+        sizes = np.bincount(level, minlength=levels + 1)
+        relevance = np.where(level > 0, level / np.maximum(sizes[level], 1), 0.0)
+        ranks = np.arange(1, len(order) + 1)
+        h_ranks = np.array([np.minimum(relevance[:rank], relevance[rank - 1]).sum() for rank in ranks])
+        gains = 2.0**level - 1
+        ideal = np.sort(gains)[::-1]
+        scores.append([(h_ranks / ranks).sum() / relevance.sum(), (gains / np.log2(1 + ranks)).sum() / (ideal / np.log2(1 + ranks)).sum()])
+    h_ap, ndcg = np.mean(scores, axis=0)
+    case = {"name": name, "embeddings": embeddings.tolist(), "labels": labels.tolist(), "categories": [of_level.tolist() for of_level in categories]}
+    return case | ({} if cameras is None else {"cameras": cameras.tolist()}) | {"h_ap": float(h_ap), "ndcg": float(ndcg)}
+
+
 def write_all(write):
     random = np.random.default_rng(5)
     normal = lambda *shape: random.standard_normal(shape).round(3)
@@ -146,6 +174,15 @@ def write_all(write):
         embeddings = (centers[labels] + spread * random_of_pairs.standard_normal((images, 8))).round(3)
         pairs.append(verification_case(f"{images} of {classes} classes", embeddings, labels))
     write("eval", "verification", {"cases": pairs})
+    random_of_levels = np.random.default_rng(9)
+    hierarchies = []
+    for name, levels in [("one level", 1), ("three levels", 3)]:
+        labels = random_of_levels.integers(0, 24, 130)
+        categories = [labels // 3, labels // 6, labels // 12][:levels]
+        embeddings = (random_of_levels.standard_normal((24, 6))[labels] + random_of_levels.standard_normal((8, 6))[labels // 3] + random_of_levels.standard_normal((130, 6))).round(3)
+        hierarchies.append(hierarchy_case(name, embeddings, labels, categories))
+        hierarchies.append(hierarchy_case(f"{name} and cameras", embeddings, labels, categories, random_of_levels.integers(0, 3, 130)))
+    write("eval", "hierarchy", {"cases": hierarchies})
     write("eval", "agreement", {"cases": list(agreements(random))})
 
 

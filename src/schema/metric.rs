@@ -40,10 +40,18 @@ pub enum Metric {
     /// Verification: 1 minus the equal-error rate, where a threshold rejects as large a share of the pairs of one class as it
     /// accepts of the others.
     EqualErrorAccuracy,
+    /// Hierarchical average precision: images that share a category with the query are partly right.
+    HierarchicalAp,
+    /// Normalized discounted cumulative gain over the levels of categories.
+    Ndcg,
+    /// Precision@1 averaged within each category first.
+    CategoryPrecisionAt1,
+    /// MAP@R averaged within each category first.
+    CategoryMapAtR,
 }
 
 /// All metrics but Recall@K and TAR at a false accept rate.
-const NAMED: [Metric; 11] = [
+const NAMED: [Metric; 15] = [
     Metric::PrecisionAt1,
     Metric::RPrecision,
     Metric::MapAtR,
@@ -55,6 +63,10 @@ const NAMED: [Metric; 11] = [
     Metric::MacroPrecisionAt1,
     Metric::MacroMapAtR,
     Metric::EqualErrorAccuracy,
+    Metric::HierarchicalAp,
+    Metric::Ndcg,
+    Metric::CategoryPrecisionAt1,
+    Metric::CategoryMapAtR,
 ];
 
 /// The smallest false accept rate is 10 to the power of minus this.
@@ -75,6 +87,11 @@ impl Metric {
     /// True if it compares pairs of images instead of ranks, which takes about as long again.
     pub fn is_of_pairs(self) -> bool {
         matches!(self, Metric::TarAtFar(_) | Metric::EqualErrorAccuracy)
+    }
+
+    /// True if it ranks all images that share a category with the query, which takes longer still.
+    pub fn is_of_levels(self) -> bool {
+        matches!(self, Metric::HierarchicalAp | Metric::Ndcg)
     }
 
     /// True if it can have this value: a fraction, up to rounding. AMI is negative for clusters that
@@ -104,6 +121,10 @@ impl Metric {
             Metric::MacroMapAtR => "Macro MAP@R".to_owned(),
             Metric::TarAtFar(exponent) => format!("TAR@1e-{exponent}"),
             Metric::EqualErrorAccuracy => "1-EER".to_owned(),
+            Metric::HierarchicalAp => "H-AP".to_owned(),
+            Metric::Ndcg => "NDCG".to_owned(),
+            Metric::CategoryPrecisionAt1 => "Category P@1".to_owned(),
+            Metric::CategoryMapAtR => "Category MAP@R".to_owned(),
         }
     }
 }
@@ -124,6 +145,10 @@ impl fmt::Display for Metric {
             Metric::MacroMapAtR => f.write_str("macro_map@r"),
             Metric::TarAtFar(exponent) => write!(f, "tar@1e-{exponent}"),
             Metric::EqualErrorAccuracy => f.write_str("1-eer"),
+            Metric::HierarchicalAp => f.write_str("h_ap"),
+            Metric::Ndcg => f.write_str("ndcg"),
+            Metric::CategoryPrecisionAt1 => f.write_str("category_precision@1"),
+            Metric::CategoryMapAtR => f.write_str("category_map@r"),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     files, heads, queries,
     retrieval_set::{RetrievalSet, TestImages},
     score::{self, Scored},
-    split::{self, Images},
+    split::{self, Annotations, Images},
 };
 
 /// Embeds and measures the test classes with the network in the run's folder.
@@ -277,8 +277,8 @@ impl KeptEmbeddings {
     }
 }
 
-/// Stands for an unknown camera in a file.
-const NO_CAMERA: i64 = -1;
+/// Stands for an unknown camera and for no super-class in a file.
+const NONE: i64 = -1;
 
 /// Returns what a file holds about the images.
 fn tensors_of(images: &TestImages) -> Vec<(String, Tensor)> {
@@ -288,13 +288,24 @@ fn tensors_of(images: &TestImages) -> Vec<(String, Tensor)> {
         ("roles".to_owned(), Tensor::from_slice(&roles)),
     ];
     if !images.cameras.is_empty() {
-        let cameras = images.cameras.iter();
-        let cameras: Vec<i64> = cameras
-            .map(|camera| camera.map_or(NO_CAMERA, i64::from))
-            .collect();
-        tensors.push(("cameras".to_owned(), Tensor::from_slice(&cameras)));
+        tensors.push(("cameras".to_owned(), tensor_of(&images.cameras)));
+    }
+    if !images.levels.is_empty() {
+        let levels: Vec<Tensor> = images.levels.iter().map(|level| tensor_of(level)).collect();
+        tensors.push(("levels".to_owned(), Tensor::stack(&levels, 0)));
     }
     tensors
+}
+
+fn tensor_of(numbers: &[Option<u32>]) -> Tensor {
+    let numbers = numbers.iter().map(|number| number.map_or(NONE, i64::from));
+    Tensor::from_slice(&numbers.collect::<Vec<i64>>())
+}
+
+fn numbers_of(tensor: &Tensor) -> Option<Vec<Option<u32>>> {
+    let numbers = Vec::<i64>::try_from(tensor).ok()?;
+    let number = |number: i64| u32::try_from(number).ok();
+    Some(numbers.into_iter().map(number).collect())
 }
 
 /// Returns what a file says about the images, if it does.
@@ -302,14 +313,22 @@ fn images_of(tensors: &mut files::Tensors) -> Option<TestImages> {
     let labels = files::take(tensors, "labels").ok()?;
     let roles = files::take(tensors, "roles").ok()?;
     let cameras = match files::take(tensors, "cameras") {
-        Ok(cameras) => Vec::<i64>::try_from(&cameras).ok()?,
+        Ok(cameras) => numbers_of(&cameras)?,
         Err(_) => Vec::new(),
     };
-    let camera = |number: i64| u32::try_from(number).ok();
+    let levels = match files::take(tensors, "levels") {
+        Ok(levels) => levels
+            .unbind(0)
+            .iter()
+            .map(numbers_of)
+            .collect::<Option<_>>()?,
+        Err(_) => Vec::new(),
+    };
     Some(TestImages {
         labels: Vec::try_from(&labels).ok()?,
         roles: roles_of(&roles)?,
-        cameras: cameras.into_iter().map(camera).collect(),
+        cameras,
+        levels,
     })
 }
 
@@ -436,14 +455,14 @@ pub(crate) enum Validated {
     Stopped,
 }
 
-/// Measures a network on validation images from these cameras, if they are known.
+/// Measures a network on validation images.
 ///
 /// # Errors
 /// There is nothing to retrieve.
 pub(crate) fn validate(
     embedder: Embedder,
     validation: &Images,
-    cameras: &[Option<u32>],
+    known: &Annotations,
     metrics: &[Metric],
     stop: &Stop,
 ) -> Result<Validated, Failed> {
@@ -453,8 +472,9 @@ pub(crate) fn validate(
     if let Err(EvalError::NotFinite { .. }) = Embeddings::from_tensor(&embeddings) {
         return Ok(Validated::NotFinite);
     }
-    let (labels, cameras) = (validation.labels.clone(), cameras.to_vec());
-    let images = score::labelled(embeddings, labels, cameras)?;
+    let images = score::labelled(embeddings, validation.labels.clone(), known.cameras.clone())?;
+    let images = images.with_categories(known.levels.clone());
+    let images = images.map_err(|error| score::unmeasurable(&error))?;
     let task = RetrievalTask::Within(&images);
     let scored = score::score(task, metrics, embedder.network.device(), stop)?;
     Ok(scored.map_or(Validated::Stopped, |scored| {

@@ -25,6 +25,8 @@ pub(crate) struct TestImages {
     pub(crate) roles: Vec<Role>,
     /// Its camera; empty if the data set names none.
     pub(crate) cameras: Vec<Option<u32>>,
+    /// For each level of super-classes, the narrowest first, that of each image.
+    pub(crate) levels: Vec<Vec<Option<u32>>>,
 }
 
 impl TestImages {
@@ -34,6 +36,7 @@ impl TestImages {
             labels: data.test_labels.clone(),
             roles: data.test_roles.clone(),
             cameras: data.test_cameras.clone(),
+            levels: data.test_levels(),
         }
     }
 
@@ -49,7 +52,9 @@ impl TestImages {
     /// There is not one embedding for each image.
     pub(crate) fn set(&self, rows: Embeddings, dataset: &Dataset) -> Result<RetrievalSet, Failed> {
         let images = LabeledEmbeddings::new(rows, self.labels.clone(), Comparison::Cosine);
-        let images = images.and_then(|images| images.with_cameras(self.cameras.clone()));
+        let images = images
+            .and_then(|images| images.with_cameras(self.cameras.clone()))
+            .and_then(|images| images.with_categories(self.levels.clone()));
         let images = images.map_err(|error| score::unmeasurable(&error))?;
         let searches = match dataset.facts().drawn_galleries {
             Some(count) => (0..count).map(|draw| self.drawn(draw)).collect(),
@@ -201,6 +206,7 @@ mod tests {
             labels: labels.to_vec(),
             roles: roles.to_vec(),
             cameras: Vec::new(),
+            levels: Vec::new(),
         }
     }
 

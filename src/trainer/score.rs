@@ -1,8 +1,10 @@
 //! Computes metrics from embeddings.
 
+use std::collections::BTreeMap;
+
 use dml::eval::{
     Agreement, Comparison, Embeddings, EvalError, EvalResources, LabeledEmbeddings, OperatingPoint,
-    RankDepth, Retrieval, RetrievalTask, TieOrder, cluster, retrieve, verification,
+    RankDepth, Retrieval, RetrievalTask, TieOrder, cluster, hierarchy, retrieve, verification,
 };
 use schema::{Metric, Scores};
 use tch::{Device, Tensor};
@@ -17,8 +19,10 @@ pub(crate) struct Scored {
     pub(crate) retrieval: Retrieval,
     pub(crate) scores: Scores,
     agreement: Option<Agreement>,
-    /// The values of metrics of pairs.
-    of_pairs: Scores,
+    /// The values of metrics of pairs and of levels.
+    beside: Scores,
+    /// The narrowest super-class of each class.
+    categories: BTreeMap<i64, Option<u32>>,
 }
 
 /// Joins embeddings, compared by cosine similarity, with the classes and the cameras of their images.
@@ -72,10 +76,37 @@ fn computed(
         retrieval,
         scores: Scores::new(),
         agreement,
-        of_pairs: of_pairs(search, metrics, resources)?,
+        beside: beside(search, metrics, resources)?,
+        categories: search.queries().category_of_classes(),
     };
     scored.scores = scored.under(metrics, TieOrder::ByIndex);
     Ok(scored)
+}
+
+/// Returns the values of the metrics of pairs and of levels.
+fn beside(
+    search: RetrievalTask,
+    metrics: &[Metric],
+    resources: EvalResources,
+) -> Result<Scores, EvalError> {
+    let mut scores = of_pairs(search, metrics, resources)?;
+    let of_levels: Vec<Metric> = metrics
+        .iter()
+        .copied()
+        .filter(|metric| metric.is_of_levels())
+        .collect();
+    if of_levels.is_empty() {
+        return Ok(scores);
+    }
+    let found = hierarchy(search, resources)?;
+    for metric in of_levels {
+        let value = match metric {
+            Metric::Ndcg => found.ndcg,
+            _ => found.h_ap,
+        };
+        scores.insert(metric, value);
+    }
+    Ok(scores)
 }
 
 /// Returns the values of the metrics of pairs.
@@ -110,6 +141,8 @@ fn point(metric: Metric) -> Option<OperatingPoint> {
         Metric::RecallAt(_) | Metric::PrecisionAt1 | Metric::RPrecision | Metric::MapAtR => None,
         Metric::Map | Metric::Mrr | Metric::Nmi | Metric::Ami | Metric::F1 => None,
         Metric::MacroPrecisionAt1 | Metric::MacroMapAtR => None,
+        Metric::HierarchicalAp | Metric::Ndcg => None,
+        Metric::CategoryPrecisionAt1 | Metric::CategoryMapAtR => None,
     }
 }
 
@@ -134,14 +167,11 @@ impl Scored {
         for search in searches {
             joined.retrieval.queries.extend(search.retrieval.queries);
             joined.retrieval.without_positive += search.retrieval.without_positive;
-            for (metric, value) in search.of_pairs {
-                *joined.of_pairs.entry(metric).or_default() += value;
+            for (metric, value) in search.beside {
+                *joined.beside.entry(metric).or_default() += value;
             }
         }
-        joined
-            .of_pairs
-            .values_mut()
-            .for_each(|value| *value /= count);
+        joined.beside.values_mut().for_each(|value| *value /= count);
         joined.scores = joined.under(metrics, TieOrder::ByIndex);
         Some(joined)
     }
@@ -163,6 +193,7 @@ impl Scored {
     /// Returns the values under an order of equally similar images.
     fn under(&self, metrics: &[Metric], order: TieOrder) -> Scores {
         let (means, agreement) = (self.retrieval.means(order), self.agreement);
+        let category = |class: i64| self.categories.get(&class).copied().flatten();
         let mut scores = Scores::new();
         for &metric in metrics {
             let value = match metric {
@@ -178,8 +209,11 @@ impl Scored {
                 Metric::MacroPrecisionAt1 => Some(means.macro_precision_at_1()),
                 Metric::MacroMapAtR => Some(means.macro_map_at_r()),
                 Metric::TarAtFar(_) | Metric::EqualErrorAccuracy => {
-                    self.of_pairs.get(&metric).copied()
+                    self.beside.get(&metric).copied()
                 }
+                Metric::HierarchicalAp | Metric::Ndcg => self.beside.get(&metric).copied(),
+                Metric::CategoryPrecisionAt1 => Some(means.group_precision_at_1(category)),
+                Metric::CategoryMapAtR => Some(means.group_map_at_r(category)),
             };
             scores.extend(value.map(|value| (metric, value)));
         }
@@ -194,6 +228,9 @@ fn depth(metrics: &[Metric]) -> RankDepth {
         Metric::MacroPrecisionAt1 => RankDepth::First,
         Metric::Nmi | Metric::Ami | Metric::F1 => RankDepth::First,
         Metric::TarAtFar(_) | Metric::EqualErrorAccuracy => RankDepth::First,
+        Metric::HierarchicalAp | Metric::Ndcg => RankDepth::First,
+        Metric::CategoryPrecisionAt1 => RankDepth::First,
+        Metric::CategoryMapAtR => RankDepth::Nearest,
         Metric::RPrecision | Metric::MapAtR | Metric::MacroMapAtR => RankDepth::Nearest,
         Metric::Map => RankDepth::All,
     };
@@ -212,6 +249,7 @@ pub(crate) fn unmeasurable(error: &EvalError) -> Failed {
         EvalError::NotFinite { .. }
         | EvalError::Labels { .. }
         | EvalError::Cameras { .. }
+        | EvalError::Categories { .. }
         | EvalError::Stopped => Failed::internal(error.to_string()),
     }
 }

@@ -29,6 +29,15 @@ impl Images {
     }
 }
 
+/// What is known about some images beside their classes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Annotations {
+    /// The camera of each; empty if the data set names none.
+    pub(crate) cameras: Vec<Option<u32>>,
+    /// For each level of super-classes, the narrowest first, that of each.
+    pub(crate) levels: Vec<Vec<Option<u32>>>,
+}
+
 /// The images of the training classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Split {
@@ -38,8 +47,8 @@ pub(crate) struct Split {
     classes: Vec<i64>,
     /// The images of the fold's classes, if there is a fold.
     pub(crate) validation: Option<Images>,
-    /// The camera of each of these images; empty if the data set names none.
-    pub(crate) validation_cameras: Vec<Option<u32>>,
+    /// What else is known about these images.
+    pub(crate) of_validation: Annotations,
 }
 
 /// Opens the prepared data set of a recipe.
@@ -94,16 +103,25 @@ impl Split {
             classes: training.iter().map(|image| image.class).collect(),
             training: mapped(relabelled(numbered(&training), recipe), recipe)?,
             validation,
-            validation_cameras: Vec::new(),
+            of_validation: Annotations::default(),
         })
     }
 
-    /// Returns the same with the cameras of all images of the training classes.
-    pub(crate) fn with_cameras(self, cameras: &[Option<u32>]) -> Split {
-        let camera = |&index: &i64| cameras.get(index as usize).copied();
+    /// Returns the same with what is known about all images of the training classes.
+    pub(crate) fn annotated(self, data: &PreparedData) -> Split {
         let indices = self.validation.iter().flat_map(|images| &images.indices);
+        let indices: Vec<usize> = indices.map(|&index| index as usize).collect();
+        let of_images = |all: &Vec<Option<u32>>| {
+            indices
+                .iter()
+                .filter_map(|&index| all.get(index).copied())
+                .collect()
+        };
         Split {
-            validation_cameras: indices.filter_map(camera).collect(),
+            of_validation: Annotations {
+                cameras: of_images(&data.training_cameras),
+                levels: data.training_levels().iter().map(of_images).collect(),
+            },
             ..self
         }
     }
@@ -273,15 +291,9 @@ mod tests {
                 },
                 classes: labels.into(),
                 validation: None,
-                validation_cameras: Vec::new(),
+                of_validation: Annotations::default(),
             }
         );
-        let filmed = Split::new(&recipe(Some(fold(1, 4))), &labels).unwrap();
-        let cameras: Vec<_> = (0..8)
-            .map(|camera| (camera > 2).then_some(camera))
-            .collect();
-        let filmed = filmed.with_cameras(&cameras);
-        assert_eq!(filmed.validation_cameras, [None, Some(3)]);
     }
 
     fn training_on(images: TrainingImages) -> Training {

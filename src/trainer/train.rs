@@ -144,8 +144,7 @@ impl TrainContext<'_> {
         threads: u32,
         device: tch::Device,
     ) -> Result<TrainContext<'a>, Failed> {
-        let split =
-            Split::new(&work.recipe, &data.training_labels)?.with_cameras(&data.training_cameras);
+        let split = Split::new(&work.recipe, &data.training_labels)?.annotated(data);
         if training.validate_every == Some(0) {
             return Err(Failed::recipe(
                 "there must be at least one step between two validations",
@@ -630,14 +629,14 @@ impl TrainState {
             return Ok(Next::End(self.ended(broken)));
         }
         let metrics = measured(training.select);
-        let cameras = &context.split.validation_cameras;
+        let known = &context.split.of_validation;
         let embedder = Embedder {
             recipe: &context.work.recipe,
             network: &self.network,
             batches: &context.batches,
         };
         self.progress.unvalidated = false;
-        let scores = match evaluate::validate(embedder, images, cameras, &metrics, stop)? {
+        let scores = match evaluate::validate(embedder, images, known, &metrics, stop)? {
             Validated::Scores(scores) => scores,
             Validated::NotFinite => {
                 return Ok(Next::End(TrainingEnd::Broken(Breakdown::Diverged)));

@@ -8,6 +8,7 @@
 //! cache.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     ops::Range,
     path::{Path, PathBuf},
@@ -696,6 +697,16 @@ impl PreparedData {
         self.training_labels.len()..self.training_labels.len() + self.test_labels.len()
     }
 
+    /// Returns for each level of super-classes, the narrowest first, that of each image to train on, by number.
+    pub fn training_levels(&self) -> Vec<Vec<Option<u32>>> {
+        levels(&self.training_labels, &self.training_categories)
+    }
+
+    /// Returns for each level of super-classes, the narrowest first, that of each image to test on, by number.
+    pub fn test_levels(&self) -> Vec<Vec<Option<u32>>> {
+        levels(&self.test_labels, &self.test_categories)
+    }
+
     /// Returns the number of classes and images.
     pub fn counts(&self) -> Summary {
         Summary {
@@ -705,6 +716,23 @@ impl PreparedData {
             test_images: self.test_labels.len() as u64,
         }
     }
+}
+
+/// Returns the levels of super-classes of images with these classes.
+fn levels(labels: &[i64], categories: &[Option<String>]) -> Vec<Vec<Option<u32>>> {
+    if categories.is_empty() {
+        return Vec::new();
+    }
+    let mut numbers = BTreeMap::new();
+    let number = |category: &Option<String>| {
+        let next = numbers.len() as u32;
+        category
+            .as_ref()
+            .map(|name| *numbers.entry(name.clone()).or_insert(next))
+    };
+    let of_classes: Vec<Option<u32>> = categories.iter().map(number).collect();
+    let of_image = |label: &i64| of_classes[*label as usize];
+    vec![labels.iter().map(of_image).collect()]
 }
 
 /// Returns the files with their present paths.
@@ -1149,6 +1177,7 @@ mod tests {
         assert_eq!(data.test_roles, [Role::Query]);
         assert_eq!(data.test_names, [Path::new("right.png")]);
         assert_eq!(data.training_categories, [Some("things".to_owned())]);
+        assert_eq!(data.test_levels(), [[Some(0)]]);
     }
 
     fn with_boxes(source: Source, boxes: [Option<[u32; 4]>; 2]) -> Source {

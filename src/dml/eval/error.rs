@@ -25,6 +25,14 @@ pub enum EvalError {
         /// Number of cameras.
         cameras: usize,
     },
+    /// The number of categories differs from the number of embeddings.
+    #[error("there are {embeddings} embeddings but {categories} categories")]
+    Categories {
+        /// Number of embeddings.
+        embeddings: usize,
+        /// Number of categories.
+        categories: usize,
+    },
     /// Queries and references have different widths.
     #[error("the queries have {queries} values each but the references have {references}")]
     Widths {

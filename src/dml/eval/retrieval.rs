@@ -18,6 +18,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use rayon::prelude::*;
+use schema::Comparison;
 
 use super::{
     device,
@@ -140,13 +141,7 @@ fn retrieve_with(
             results.push(QueryResult::new(query, label, ranks, positives, depth));
         }
     };
-    let comparison = queries.comparison();
-    if libtorch {
-        device::ranks(&problem, comparison, resources, emit)?;
-    } else {
-        let processor = Processor::best();
-        ranks(&problem, comparison, resources, processor, emit)?;
-    }
+    rank_with(&problem, queries.comparison(), resources, libtorch, emit)?;
     Ok(Retrieval {
         without_positive: images - results.len(),
         queries: results,
@@ -156,6 +151,38 @@ fn retrieve_with(
             .count(),
         mean_cosine: mean_cosine(gallery.rows()),
     })
+}
+
+/// Ranks the targets of all queries, see [`RankProblem::rank`].
+///
+/// # Errors
+/// If it is stopped.
+pub(super) fn rank_targets(
+    problem: &RankProblem,
+    comparison: Comparison,
+    resources: EvalResources,
+    emit: impl FnMut(usize, &[TargetRank]),
+) -> Result<(), EvalError> {
+    rank_with(
+        problem,
+        comparison,
+        resources,
+        resources.use_libtorch(),
+        emit,
+    )
+}
+
+fn rank_with(
+    problem: &RankProblem,
+    comparison: Comparison,
+    resources: EvalResources,
+    libtorch: bool,
+    emit: impl FnMut(usize, &[TargetRank]),
+) -> Result<(), EvalError> {
+    match libtorch {
+        true => device::ranks(problem, comparison, resources, emit),
+        false => ranks(problem, comparison, resources, Processor::best(), emit),
+    }
 }
 
 fn check(task: RetrievalTask) -> Result<(), EvalError> {
@@ -289,16 +316,35 @@ impl MeanScores<'_> {
         self.mean_of_classes(|scores| scores.ap_at_r.unwrap_or(f64::NAN))
     }
 
+    /// Returns the mean over groups of classes of Precision@1. `group` returns that of a class.
+    pub fn group_precision_at_1<G: Ord>(self, group: impl Fn(i64) -> G) -> f64 {
+        self.mean_of_groups(group, |scores| scores.recall(1))
+    }
+
+    /// Returns the mean over groups of classes of MAP@R. `group` returns that of a class.
+    pub fn group_map_at_r<G: Ord>(self, group: impl Fn(i64) -> G) -> f64 {
+        self.mean_of_groups(group, |scores| scores.ap_at_r.unwrap_or(f64::NAN))
+    }
+
     /// Returns the mean over classes of the means over their queries.
     fn mean_of_classes(self, value: impl Fn(&QueryScores) -> f64) -> f64 {
-        let mut classes: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
+        self.mean_of_groups(|class| class, value)
+    }
+
+    /// Returns the mean over groups of classes of the means over their queries.
+    fn mean_of_groups<G: Ord>(
+        self,
+        group: impl Fn(i64) -> G,
+        value: impl Fn(&QueryScores) -> f64,
+    ) -> f64 {
+        let mut groups: BTreeMap<G, (f64, f64)> = BTreeMap::new();
         for query in self.queries {
-            let (sum, count) = classes.entry(query.label).or_default();
+            let (sum, count) = groups.entry(group(query.label)).or_default();
             *sum += value(query.under(self.order));
             *count += 1.0;
         }
-        let means = classes.values().map(|(sum, count)| sum / count);
-        means.sum::<f64>() / classes.len() as f64
+        let means = groups.values().map(|(sum, count)| sum / count);
+        means.sum::<f64>() / groups.len() as f64
     }
 
     fn mean(self, value: impl Fn(&QueryScores) -> f64) -> f64 {

@@ -50,6 +50,7 @@ impl RankDepth {
 /// The rank, from 1, of one target of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TargetRank {
+    pub(super) image: u32,
     /// Equally similar images are in order of their index.
     pub(super) by_index: u32,
     /// Equally similar images of the query's class come first.
@@ -310,6 +311,7 @@ impl Targets {
             let by_index = optimistic + self.equal_before[target].load(Relaxed);
             let pessimistic = by_index + self.equal_after[target].load(Relaxed);
             ranks.push(TargetRank {
+                image: self.image[target],
                 by_index,
                 optimistic,
                 pessimistic,

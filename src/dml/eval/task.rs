@@ -1,5 +1,7 @@
 //! What is searched for, and among which images.
 
+use std::collections::BTreeMap;
+
 use schema::Comparison;
 
 use super::{embeddings::Embeddings, error::EvalError};
@@ -11,6 +13,8 @@ pub struct LabeledEmbeddings {
     labels: Vec<i64>,
     /// The camera of each image; empty if none is known.
     cameras: Vec<Option<u32>>,
+    /// For each level, the narrowest first, the category of each image.
+    categories: Vec<Vec<Option<u32>>>,
     comparison: Comparison,
 }
 
@@ -34,8 +38,28 @@ impl LabeledEmbeddings {
             rows: rows.prepared(comparison),
             labels,
             cameras: Vec::new(),
+            categories: Vec::new(),
             comparison,
         })
+    }
+
+    /// Says in which category each image is, and in which wider one, and so on: one list for each level. A category lies in
+    /// one wider category. An image without a category shares none with others.
+    ///
+    /// # Errors
+    /// If the number of categories differs from the number of embeddings.
+    pub fn with_categories(
+        self,
+        categories: Vec<Vec<Option<u32>>>,
+    ) -> Result<LabeledEmbeddings, EvalError> {
+        let embeddings = self.rows.len();
+        match categories.iter().find(|level| level.len() != embeddings) {
+            Some(level) => Err(EvalError::Categories {
+                embeddings,
+                categories: level.len(),
+            }),
+            None => Ok(LabeledEmbeddings { categories, ..self }),
+        }
     }
 
     /// Says which camera took each image, or which sequence it is from: a query does not search the images of its class
@@ -66,6 +90,20 @@ impl LabeledEmbeddings {
         &self.labels
     }
 
+    /// Returns the narrowest category of each class.
+    pub fn category_of_classes(&self) -> BTreeMap<i64, Option<u32>> {
+        let category = |image: usize| self.categories.first().and_then(|level| level[image]);
+        let images = self.labels.iter().enumerate();
+        images
+            .map(|(image, label)| (*label, category(image)))
+            .collect()
+    }
+
+    /// Returns for each level, the narrowest first, the category of each image.
+    pub(super) fn categories(&self) -> &[Vec<Option<u32>>] {
+        &self.categories
+    }
+
     /// Returns the images at `indices`, in that order.
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> LabeledEmbeddings {
@@ -76,6 +114,11 @@ impl LabeledEmbeddings {
                 true => Vec::new(),
                 false => indices.iter().map(|&index| self.cameras[index]).collect(),
             },
+            categories: self
+                .categories
+                .iter()
+                .map(|level| indices.iter().map(|&index| level[index]).collect())
+                .collect(),
             comparison: self.comparison,
         }
     }

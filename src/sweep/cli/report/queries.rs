@@ -34,7 +34,11 @@ impl Query {
             | Metric::MacroPrecisionAt1
             | Metric::MacroMapAtR
             | Metric::TarAtFar(_)
-            | Metric::EqualErrorAccuracy => None,
+            | Metric::EqualErrorAccuracy
+            | Metric::HierarchicalAp
+            | Metric::Ndcg
+            | Metric::CategoryPrecisionAt1
+            | Metric::CategoryMapAtR => None,
         }
     }
 }
