@@ -103,6 +103,7 @@ fn source(folder: &Path) -> Source {
     let classes = vec![Class {
         name: "all".into(),
         category: None,
+        wider: Vec::new(),
     }];
     let training = Part {
         classes,

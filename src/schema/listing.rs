@@ -6,7 +6,7 @@
 
 use std::{fmt, io};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::Half;
 
@@ -45,9 +45,26 @@ pub struct ListedImage {
     /// The camera that took it, or the sequence that it is from. The table has this column if an image has one.
     #[serde(default, skip_serializing)]
     pub camera: Option<String>,
+    /// The wider super-classes of its class, the narrowest first. The table has this column if an image has one.
+    #[serde(default, skip_serializing, deserialize_with = "list")]
+    pub wider: Vec<String>,
 }
 
-/// The columns of a table in which images have cameras, after all the others.
+/// Reads a list of texts, written as JSON.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "" => Ok(Vec::new()),
+        text => serde_json::from_str(text).map_err(D::Error::custom),
+    }
+}
+
+/// The column of a table in which classes have wider super-classes, after all the others but that of cameras.
+#[derive(Serialize)]
+struct WiderColumn {
+    wider: Option<String>,
+}
+
+/// The column of a table in which images have cameras, after all the others.
 #[derive(Serialize)]
 struct CameraColumn<'a> {
     camera: Option<&'a str>,
@@ -137,15 +154,32 @@ pub fn listed_rows(text: &[u8]) -> Result<Vec<ListedRow>, ListingFault> {
 /// If there is no memory for it.
 pub fn listing_text(images: &[ListedImage]) -> io::Result<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
+    let with_wider = images.iter().any(|image| !image.wider.is_empty());
     let with_cameras = images.iter().any(|image| image.camera.is_some());
     for image in images {
-        let camera = image.camera.as_deref();
-        match with_cameras {
-            true => table.serialize((image, CameraColumn { camera }))?,
-            false => table.serialize(image)?,
+        let (wider, camera) = (wider_column(image)?, camera_column(image));
+        match (with_wider, with_cameras) {
+            (false, false) => table.serialize(image)?,
+            (false, true) => table.serialize((image, camera))?,
+            (true, false) => table.serialize((image, wider))?,
+            (true, true) => table.serialize((image, wider, camera))?,
         }
     }
     table.into_inner().map_err(csv::IntoInnerError::into_error)
+}
+
+fn wider_column(image: &ListedImage) -> io::Result<WiderColumn> {
+    let wider = match image.wider.is_empty() {
+        true => None,
+        false => Some(serde_json::to_string(&image.wider)?),
+    };
+    Ok(WiderColumn { wider })
+}
+
+fn camera_column(image: &ListedImage) -> CameraColumn<'_> {
+    CameraColumn {
+        camera: image.camera.as_deref(),
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +200,7 @@ mod tests {
             x_2: Some(2),
             y_2: Some(u32::MAX),
             camera: None,
+            wider: Vec::new(),
         }
     }
 
@@ -226,6 +261,23 @@ mod tests {
              a/0.jpg,7,A,test,true,false,,0,1,2,4294967295,\n\
              a/1.jpg,7,A,test,true,false,,0,1,2,4294967295,\"c, 1\"\n"
         );
+    }
+
+    #[test]
+    fn wider_super_classes_are_one_column_before_that_of_cameras() {
+        let wide = ListedImage {
+            wider: vec!["a \"b\"".to_owned(), "c, d".to_owned()],
+            ..image("a/1.jpg", "A", Some("C"))
+        };
+        let seen = ListedImage {
+            camera: Some("1".to_owned()),
+            ..image("a/2.jpg", "B", None)
+        };
+        for images in [vec![wide.clone()], vec![wide, seen]] {
+            let rows = listed_rows(&listing_text(&images).unwrap()).unwrap();
+            let read: Vec<ListedImage> = rows.into_iter().map(|row| row.image).collect();
+            assert_eq!(read, images);
+        }
     }
 
     #[test]

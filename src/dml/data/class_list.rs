@@ -83,6 +83,7 @@ mod tests {
         let class = |name: &&str| Class {
             name: (*name).to_owned(),
             category: Some("bird".to_owned()),
+            wider: Vec::new(),
         };
         let image = |place: usize| Image {
             path: format!("/{}/{place}.jpg", classes[place / 2]).into(),

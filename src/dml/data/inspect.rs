@@ -205,6 +205,7 @@ mod tests {
             classes: vec![Class {
                 name: "c".into(),
                 category: None,
+                wider: Vec::new(),
             }],
             images: files.iter().map(image).collect(),
         }

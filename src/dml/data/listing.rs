@@ -36,6 +36,8 @@ pub struct Class {
     pub name: String,
     /// Its super-class, if the data set has any: a kind of product, an alphabet.
     pub category: Option<String>,
+    /// The wider super-classes in which that one lies, each in the next.
+    pub wider: Vec<String>,
 }
 
 /// The file of an image.
@@ -472,6 +474,7 @@ mod tests {
             part.classes.push(Class {
                 name: (*name).to_owned(),
                 category: None,
+                wider: Vec::new(),
             });
             part.images
                 .extend(roles.iter().enumerate().map(|(place, &role)| Image {
@@ -617,11 +620,13 @@ mod tests {
         let class = Class {
             name: "id_1".into(),
             category: Some("WOMEN/Dresses".into()),
+            wider: Vec::new(),
         };
         assert_eq!(class.full_name(), "WOMEN-Dresses/id_1");
         let class = Class {
             name: "Korean/character05".into(),
             category: Some("Korean".into()),
+            wider: Vec::new(),
         };
         assert_eq!(class.full_name(), "Korean/character05");
     }

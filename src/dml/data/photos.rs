@@ -36,6 +36,7 @@ impl Source {
             classes: vec![Class {
                 name: "unknown".to_owned(),
                 category: None,
+                wider: Vec::new(),
             }],
             images: images.collect(),
         };

@@ -97,6 +97,9 @@ struct Half {
     /// The super-class of each class. Empty: there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     categories: Vec<Option<String>>,
+    /// The wider super-classes of each class, the narrowest first. Empty: there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    wider: Vec<Vec<String>>,
     labels: Vec<u32>,
     /// The role of each image in retrieval. Empty: all are queries and references.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -143,9 +146,19 @@ impl Half {
             } else {
                 roles
             },
+            wider: wider(part),
             cameras: part.cameras(),
             names: names.collect(),
         }
+    }
+}
+
+/// Returns the wider super-classes of each class; nothing if there are none.
+fn wider(part: &Part) -> Vec<Vec<String>> {
+    let classes = part.classes.iter();
+    match classes.clone().all(|class| class.wider.is_empty()) {
+        true => Vec::new(),
+        false => classes.map(|class| class.wider.clone()).collect(),
     }
 }
 
@@ -623,6 +636,10 @@ pub struct PreparedData {
     pub training_categories: Vec<Option<String>>,
     /// The super-class of each class to test on; empty if the data set names none.
     pub test_categories: Vec<Option<String>>,
+    /// The wider super-classes of each class to train on, the narrowest first; empty if there are none.
+    pub training_wider: Vec<Vec<String>>,
+    /// The wider super-classes of each class to test on, likewise.
+    pub test_wider: Vec<Vec<String>>,
     /// The class of each image to train on, from 0.
     pub training_labels: Vec<i64>,
     /// The class of each image to test on, from 0.
@@ -673,6 +690,8 @@ impl PreparedData {
             test_classes: index.test.classes,
             training_categories: index.training.categories,
             test_categories: index.test.categories,
+            training_wider: index.training.wider,
+            test_wider: index.test.wider,
             training_cameras: index.training.cameras,
             test_cameras: index.test.cameras,
             test_names: index.test.names,
@@ -699,12 +718,13 @@ impl PreparedData {
 
     /// Returns for each level of super-classes, the narrowest first, that of each image to train on, by number.
     pub fn training_levels(&self) -> Vec<Vec<Option<u32>>> {
-        levels(&self.training_labels, &self.training_categories)
+        let (categories, wider) = (&self.training_categories, &self.training_wider);
+        levels(&self.training_labels, categories, wider)
     }
 
     /// Returns for each level of super-classes, the narrowest first, that of each image to test on, by number.
     pub fn test_levels(&self) -> Vec<Vec<Option<u32>>> {
-        levels(&self.test_labels, &self.test_categories)
+        levels(&self.test_labels, &self.test_categories, &self.test_wider)
     }
 
     /// Returns the number of classes and images.
@@ -719,20 +739,37 @@ impl PreparedData {
 }
 
 /// Returns the levels of super-classes of images with these classes.
-fn levels(labels: &[i64], categories: &[Option<String>]) -> Vec<Vec<Option<u32>>> {
+fn levels(
+    labels: &[i64],
+    categories: &[Option<String>],
+    wider: &[Vec<String>],
+) -> Vec<Vec<Option<u32>>> {
     if categories.is_empty() {
         return Vec::new();
     }
+    let of_category = categories.iter().map(Option::as_deref).collect();
+    let mut levels = vec![of_images(labels, of_category)];
+    for level in 0..wider.iter().map(Vec::len).max().unwrap_or(0) {
+        let of_classes = wider
+            .iter()
+            .map(|wider| wider.get(level).map(String::as_str));
+        levels.push(of_images(labels, of_classes.collect()));
+    }
+    levels
+}
+
+/// Returns the number of the super-class of each image, from those of the classes.
+fn of_images(labels: &[i64], of_classes: Vec<Option<&str>>) -> Vec<Option<u32>> {
     let mut numbers = BTreeMap::new();
-    let number = |category: &Option<String>| {
+    let number = |category: Option<&str>| {
         let next = numbers.len() as u32;
-        category
-            .as_ref()
-            .map(|name| *numbers.entry(name.clone()).or_insert(next))
+        category.map(|name| *numbers.entry(name.to_owned()).or_insert(next))
     };
-    let of_classes: Vec<Option<u32>> = categories.iter().map(number).collect();
-    let of_image = |label: &i64| of_classes[*label as usize];
-    vec![labels.iter().map(of_image).collect()]
+    let of_classes: Vec<Option<u32>> = of_classes.into_iter().map(number).collect();
+    labels
+        .iter()
+        .map(|label| of_classes[*label as usize])
+        .collect()
 }
 
 /// Returns the files with their present paths.
@@ -1102,6 +1139,7 @@ mod tests {
                 classes: vec![Class {
                     name: name.into(),
                     category: Some("things".into()),
+                    wider: Vec::new(),
                 }],
                 images: vec![Image {
                     path,
@@ -1388,6 +1426,7 @@ mod tests {
                 classes: vec![Class {
                     name: format!("Korean/{name}"),
                     category: Some("Korean".into()),
+                    wider: Vec::new(),
                 }],
                 images: vec![Image {
                     path,
@@ -1417,6 +1456,22 @@ mod tests {
             let row = &whole(&data, 1)[..28];
             assert_eq!((row[0], row[17], row[20], row[27]), (255, 255, 0, 0));
         }
+    }
+
+    #[test]
+    fn images_of_wider_super_classes_share_their_numbers() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let categories = ["tit", "crow", "tit"].map(|name| Some(name.to_owned()));
+        let wider: [Vec<String>; 3] = [names(&["bird"]), names(&["bird", "animal"]), names(&[])];
+        assert_eq!(
+            levels(&[0, 0, 1, 2], &categories, &wider),
+            [
+                [Some(0), Some(0), Some(1), Some(0)],
+                [Some(0), Some(0), Some(0), None],
+                [None, None, Some(0), None]
+            ]
+        );
+        assert!(levels(&[0, 1], &[], &[]).is_empty());
     }
 
     #[test]

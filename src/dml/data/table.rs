@@ -59,6 +59,7 @@ fn row(image: ListedImage, root: &Path) -> Row<u32> {
         class: Class {
             name: image.class_name,
             category: image.category,
+            wider: image.wider,
         },
     }
 }
@@ -129,6 +130,7 @@ fn listed_image(
         x_2,
         y_2,
         camera: image.camera.clone(),
+        wider: class.wider.clone(),
     })
 }
 
@@ -153,6 +155,11 @@ mod tests {
             let class = Class {
                 name: text(if key == 0 { "" } else { half }),
                 category: (key % 2 == 0).then(|| text("")),
+                wider: match key {
+                    0 if half == "test" => vec![text("x"), text("y")],
+                    2 if half == "test" => vec![text("x")],
+                    _ => Vec::new(),
+                },
             };
             for image in 0..3_u32 {
                 rows.push(Row {

@@ -77,6 +77,7 @@ fn images(folder: &std::path::Path, cache: Cache) -> Arc<ImageStore> {
         classes: vec![Class {
             name: name.into(),
             category: None,
+            wider: Vec::new(),
         }],
         images: (0..count)
             .map(|number| {

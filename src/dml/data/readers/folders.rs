@@ -266,6 +266,7 @@ fn super_classes(
             let class = Class {
                 name: name.clone(),
                 category: Some(category.clone()),
+                wider: Vec::new(),
             };
             rows.push(Row {
                 class,

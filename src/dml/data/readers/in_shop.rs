@@ -45,6 +45,7 @@ fn official(root: &Path) -> Result<Option<Listing>, DataError> {
         let class = Class {
             name: item.to_owned(),
             category: category(file),
+            wider: Vec::new(),
         };
         let bounding_box = boxes.get(path).copied();
         half.push(Row {

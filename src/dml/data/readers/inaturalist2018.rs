@@ -53,6 +53,7 @@ fn half(list: &Path, images: &Path) -> Result<Part, DataError> {
         let class = Class {
             name: species.to_owned(),
             category: Some(group.to_owned()),
+            wider: Vec::new(),
         };
         let path = images.join(group).join(species).join(file);
         Ok(Row {

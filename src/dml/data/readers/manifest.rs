@@ -8,6 +8,7 @@
 //! | `split` | `train`, or `test` or `validation`; absent: the first half of the classes is trained on |
 //! | `is_query`, `is_gallery` | the part of a test image in retrieval; both absent: it has both parts |
 //! | `category` | the super-class |
+//! | `category_2` to `category_6` | wider super-classes, each of those before |
 //! | `x_1`, `y_1`, `x_2`, `y_2` | the box to cut out; right and bottom are outside of it |
 //! | `camera`, or `sequence` | what took the image: a query does not search the images of its class from its own camera |
 //! | names that begin with `_`, and no name | nothing here |
@@ -35,7 +36,7 @@ pub(super) const LAYOUTS: [Layout; 2] = [
 ];
 
 /// The columns that are understood.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 18] = [
     "path",
     "label",
     "class_name",
@@ -43,6 +44,11 @@ const COLUMNS: [&str; 13] = [
     "is_query",
     "is_gallery",
     "category",
+    WIDER[0],
+    WIDER[1],
+    WIDER[2],
+    WIDER[3],
+    WIDER[4],
     "x_1",
     "y_1",
     "x_2",
@@ -53,6 +59,15 @@ const COLUMNS: [&str; 13] = [
 
 /// The columns without which a table is not one of images.
 const NEEDED: [&str; 2] = ["path", "label"];
+
+/// The columns of wider super-classes, the narrowest first.
+const WIDER: [&str; 5] = [
+    "category_2",
+    "category_3",
+    "category_4",
+    "category_5",
+    "category_6",
+];
 
 /// The columns of cameras. A table has one of them.
 const CAMERA: &str = "camera";
@@ -158,6 +173,8 @@ fn read(path: &Path) -> Result<Listing, DataError> {
     test.append(&mut validation);
     table.check_classes(&training)?;
     table.check_classes(&test)?;
+    table.check_levels(&training)?;
+    table.check_levels(&test)?;
     if !table.has("split") {
         return Ok(halves(without_places(training)));
     }
@@ -264,6 +281,21 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
+    /// Checks that each super-class lies in one wider super-class.
+    fn check_levels(&self, rows: &[TableRow]) -> Result<(), DataError> {
+        let mut of_category = BTreeMap::new();
+        for row in rows {
+            for (level, category) in levels(&row.row.class).into_iter().enumerate() {
+                let first = *of_category.entry((level, category)).or_insert(row);
+                let [one, other] = [first, row].map(|row| row.row.class.wider.get(level));
+                if one != other {
+                    return Err(self.wrong_pair(first, row, &two_wider(category, one, other)));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn wrong_pair(&self, one: &TableRow, other: &TableRow, why: &str) -> DataError {
         let [one, other] = [one, other].map(|row| self.line(row.start));
         DataError::unreadable(self.path, format!("lines {one} and {other}: {why}"))
@@ -279,6 +311,20 @@ fn is_index(name: &str) -> bool {
     name.is_empty() || name.starts_with("unnamed: ")
 }
 
+/// Returns the super-classes of a class, the narrowest first.
+fn levels(class: &Class) -> Vec<&str> {
+    let all = class.category.iter().chain(&class.wider);
+    all.map(String::as_str).collect()
+}
+
+/// Returns the message about two rows of one super-class that differ in the next wider one.
+fn two_wider(category: &str, one: Option<&String>, other: Option<&String>) -> String {
+    let [one, other] = [one, other].map(|wider| wider.map_or("(none)", String::as_str));
+    format!(
+        "the category `{category}` lies in `{one}` and in `{other}`; a category lies in one wider category"
+    )
+}
+
 /// Returns the message about two rows of one label that differ in their class.
 fn two_classes(one: &TableRow, other: &TableRow) -> String {
     let label = &one.row.key.1;
@@ -289,7 +335,10 @@ fn two_classes(one: &TableRow, other: &TableRow) -> String {
             one.name, other.name
         );
     }
-    let [one, other] = [one, other].map(|class| class.category.as_deref().unwrap_or("(none)"));
+    let [one, other] = [one, other].map(|class| match class.category {
+        Some(_) => levels(class).join(" < "),
+        None => "(none)".to_owned(),
+    });
     format!(
         "the label `{label}` has the categories `{one}` and `{other}`; a class has one category"
     )
@@ -372,6 +421,7 @@ impl Cells<'_> {
         let class = Class {
             name: self.get("class_name").unwrap_or(label).to_owned(),
             category: self.get("category").map(str::to_owned),
+            wider: self.wider()?,
         };
         self.needed("path")?;
         let root = self.table.path.parent().unwrap_or(Path::new("."));
@@ -388,6 +438,23 @@ impl Cells<'_> {
             row,
             start: self.start(),
         })
+    }
+
+    /// Returns the wider super-classes.
+    fn wider(&self) -> Result<Vec<String>, DataError> {
+        let mut wider = Vec::new();
+        let mut narrower = ("category", self.get("category"));
+        for column in WIDER {
+            let category = self.get(column);
+            if let (Some(category), (missing, None)) = (category, narrower) {
+                return Err(self.wrong(format!(
+                    "there is the {column} `{category}`, but no {missing} in it"
+                )));
+            }
+            wider.extend(category.map(str::to_owned));
+            narrower = (column, category);
+        }
+        Ok(wider)
     }
 
     fn role(&self) -> Result<Role, DataError> {

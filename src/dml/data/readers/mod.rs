@@ -303,6 +303,7 @@ impl<K> Row<K> {
         let class = Class {
             name: class.into(),
             category: None,
+            wider: Vec::new(),
         };
         Row {
             key,

@@ -43,6 +43,7 @@ fn half(folder: &Path) -> Result<Part, DataError> {
             let class = Class {
                 name: format!("{alphabet}/{character}"),
                 category: Some(alphabet.clone()),
+                wider: Vec::new(),
             };
             rows.extend(drawings(&class, &path)?);
         }

@@ -50,6 +50,7 @@ fn half(list: &Path, images: &Path) -> Result<Part, DataError> {
         let named = Class {
             name: class.to_owned(),
             category: Some(kind.to_owned()),
+            wider: Vec::new(),
         };
         Ok(Row {
             class: named,

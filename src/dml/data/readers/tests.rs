@@ -777,6 +777,38 @@ fn a_manifest_has_roles_boxes_and_categories() {
 }
 
 #[test]
+fn a_manifest_has_levels_of_categories() {
+    let text = "path,label,split,category,category_2,category_3\n1.jpg,1,train,crow,bird,\n\
+        2.jpg,2,test,tit,bird,animal\n3.jpg,3,test,tit,bird,animal\n4.jpg,4,test,,,\n";
+    let listing = find(&own(), folder(&table(text)).path()).unwrap().listing;
+    let wider: Vec<String> = listing
+        .test
+        .classes
+        .iter()
+        .map(|class| class.wider.join(" < "))
+        .collect();
+    assert_eq!(wider, ["bird < animal", "bird < animal", ""]);
+    assert_eq!(listing.training.classes[0].wider, ["bird"]);
+    let says = |rows: &str, what: &str| {
+        let text = format!("path,label,category,category_2\n{rows}");
+        let message = refused(&own(), &table(&text));
+        assert!(message.contains(what), "{message}");
+    };
+    says(
+        "1.jpg,1,,bird\n",
+        "line 2: there is the category_2 `bird`, but no category in it",
+    );
+    says(
+        "1.jpg,1,tit,bird\n2.jpg,2,tit,toy\n",
+        "lines 2 and 3: the category `tit` lies in `bird` and in `toy`",
+    );
+    says(
+        "1.jpg,1,tit,bird\n2.jpg,1,crow,bird\n",
+        "the label `1` has the categories `tit < bird` and `crow < bird`",
+    );
+}
+
+#[test]
 fn a_manifest_has_cameras_or_sequences() {
     let seen = |column: &str| {
         let rows = "1.jpg,1,train,north\n2.jpg,2,test,\n3.jpg,2,test, west \n4.jpg,2,test,north\n";
