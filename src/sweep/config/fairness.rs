@@ -5,6 +5,7 @@
 //! that say what is the same for all methods are binding. A rule is waived in the file, with a reason, by [`Waiver`].
 
 mod compared;
+mod controls;
 
 use std::fmt;
 
@@ -42,11 +43,13 @@ pub enum Rule {
     F11,
     /// No claim from a single run.
     F12,
+    /// Controls of linked heads.
+    F13,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 12] = [
+    pub const ALL: [Rule; 13] = [
         Rule::F1,
         Rule::F2,
         Rule::F3,
@@ -59,6 +62,7 @@ impl Rule {
         Rule::F10,
         Rule::F11,
         Rule::F12,
+        Rule::F13,
     ];
 
     /// What it asks for.
@@ -76,6 +80,9 @@ impl Rule {
             Rule::F10 => "test classes choose nothing",
             Rule::F11 => "there are at least three seeds",
             Rule::F12 => "nothing is claimed from a single run",
+            Rule::F13 => {
+                "linked heads have a row without links and one with a single head beside them"
+            }
         }
     }
 
@@ -112,10 +119,14 @@ impl Rule {
             Rule::F12 => {
                 "The difference of two single runs is within what a seed does. No best row is marked then."
             }
+            Rule::F13 => {
+                "Several heads alone may gain, or lose, what passes for a gain of their links."
+            }
         }
     }
 
-    /// Whether a sweep under a protocol has to keep it. How much may be claimed is said below the table in any case.
+    /// Whether a sweep under a protocol has to keep it: what is the same for all methods. How much may be claimed is said
+    /// below the table in any case.
     pub fn is_binding(self) -> bool {
         self < Rule::F11
     }
@@ -181,6 +192,7 @@ pub(super) enum SettingKey {
 pub(super) fn check(points: &[Point], seeds: &[u64], folds: &[Option<Fold>]) -> Vec<BrokenRule> {
     let mut found = compared::check(points);
     found.extend(compared::chosen_on_test(points));
+    found.extend(controls::missing(points));
     let of_seeds = |rule, what: String| BrokenRule {
         rule,
         what,

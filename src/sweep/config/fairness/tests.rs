@@ -281,3 +281,49 @@ fn an_ensemble_of_label_maps_is_noticed_beside_single_networks() {
         )
     );
 }
+
+const LINKED: &str = r#"
+[[method]]
+name = "Boosted"
+loss.contrastive = {}
+heads = [{ width = 24 }, { width = 40 }]
+join = "width"
+links.boost = "average"
+"#;
+
+const HEADS: &str = r#"
+[[method]]
+name = "Two heads"
+loss.contrastive = {}
+heads = [{ width = 24 }, { width = 40 }]
+"#;
+
+#[test]
+fn linked_heads_need_a_row_without_links_and_one_with_a_single_head() {
+    let without = FAIR.replace(
+        "loss.contrastive = {}",
+        "loss.contrastive = { neg_margin = 0.5 }",
+    );
+    let said = |text: String| {
+        let violations = fairness(&text).violations;
+        let said: Vec<_> = violations
+            .iter()
+            .map(|one| (one.rule, one.what.clone()))
+            .collect();
+        said
+    };
+    let of = |what: &str| vec![(F13, format!("Boosted: {what}"))];
+    assert_eq!(said(format!("{FAIR}{LINKED}{HEADS}")), []);
+    assert_eq!(
+        said(format!("{FAIR}{LINKED}")),
+        of("no row with its heads without links")
+    );
+    assert_eq!(
+        said(format!("{without}{LINKED}{HEADS}")),
+        of("no row with one head")
+    );
+    assert_eq!(
+        said(format!("{without}{LINKED}")),
+        of("neither a row with its heads without links nor one with one head")
+    );
+}
