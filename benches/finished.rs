@@ -40,6 +40,7 @@ fn finish(run: RunId, metrics: &[Metric], ledger: &Ledger) -> Result<(), LedgerE
         kept_step: 1,
         validation: None,
         empty_steps: 0,
+        objective: None,
     };
     ledger.publish_trained(run, &trained)?;
     let scores: BTreeMap<Metric, f64> = metrics.iter().map(|&metric| (metric, 0.5)).collect();

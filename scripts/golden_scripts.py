@@ -1,4 +1,4 @@
-"""Writes src/dml/testdata/scripts/*.pt: the losses and the miner of sweeps/losses, and modules that are wrong.
+"""Writes src/dml/testdata/scripts/*.pt: the losses and the miner of sweeps/losses, and modules for tests.
 
 Called by golden.py. The archives hold times, so that they differ in some bytes each time.
 """
@@ -70,6 +70,22 @@ class ChoosesItself(torch.nn.Module):
         return images, images, images
 
 
+class ThresholdConsistentMargin(torch.nn.Module):
+    """The loss of that name in pytorch-metric-learning, which is contrastive on cosine similarity."""
+
+    def forward(self, batch: Dict[str, Tensor]) -> Tensor:
+        cosine = batch["embeddings"] @ batch["references"].t()
+        same = batch["labels"][:, None] == batch["reference_labels"][None, :]
+        places = torch.arange(same.size(1), device=same.device)
+        positive = same & (places[None, :] != batch["own"][:, None]) & (cosine <= 0.9)
+        negative = ~same & (cosine >= 0.5)
+        pull = ((0.9 - cosine) * positive).sum() / positive.sum().clamp(min=1)
+        push = ((cosine - 0.5) * negative).sum() / negative.sum().clamp(min=1)
+        return pull + push
+
+
+RIGHT = {"threshold_consistent_margin": ThresholdConsistentMargin}
+
 WRONG = {
     "returns_pairs": ReturnsPairs,
     "returns_labels": ReturnsLabels,
@@ -84,7 +100,7 @@ WRONG = {
 
 def write_scripts():
     INTO.mkdir(parents=True, exist_ok=True)
-    for name, module in WRONG.items():
+    for name, module in (RIGHT | WRONG).items():
         torch.jit.script(module()).save(str(INTO / f"{name}.pt"))
     with tempfile.TemporaryDirectory() as folder:
         for file in sorted((ROOT / "sweeps/losses").glob("*.py")):

@@ -24,6 +24,8 @@
 //! Losses with parameters of their own give them here as flat tensors, one for each such loss, to be changed by
 //! optimizers of their own; their gradients come out of the same pass as the network's.
 
+pub mod sample;
+
 use schema::{OutOfRange, WeightedLoss};
 use tch::{Device, Tensor};
 

@@ -5,8 +5,10 @@
 //! convolutions are stored in the memory format in which they are used, which may be channels last,
 //! so that no step has to reorder them.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::random::{Draws, Purpose};
 
@@ -247,7 +249,7 @@ impl Parameters {
     }
 
     /// Replaces all values, in this dtype.
-    pub(crate) fn set_all(&mut self, kind: tch::Kind, mut numbers: impl FnMut(&str) -> Tensor) {
+    pub(crate) fn set_all(&mut self, kind: Kind, mut numbers: impl FnMut(&str) -> Tensor) {
         let tensors: Vec<Tensor> = self
             .names
             .iter()
@@ -272,6 +274,15 @@ impl Parameters {
                 .set_requires_grad(true);
             end += length;
         }
+    }
+
+    /// Converts all values to double precision.
+    pub(crate) fn convert_to_double(&mut self) {
+        let values: BTreeMap<String, Tensor> = self
+            .named()
+            .map(|(name, tensor)| (name.to_owned(), tensor.detach().to_kind(Kind::Double)))
+            .collect();
+        self.set_all(Kind::Double, |name| values[name].shallow_clone());
     }
 
     /// # Panics
@@ -336,8 +347,6 @@ pub(crate) fn is_finite(tensor: &Tensor) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
-
     use super::*;
 
     fn kernels(channels_last: bool) -> Parameters {

@@ -48,6 +48,9 @@ pub enum Purpose {
     LabelNoise = 24,
     /// The image of a class in a gallery. Counters: gallery, class.
     Gallery = 25,
+    /// The batches on which objectives are compared, and the directions of their slopes. Counters: batch, 0, or
+    /// parameters and direction, 1.
+    Comparison = 31,
     /// The initial centers of clusters. Counters: 0, 0.
     Clusters = 20,
 }

@@ -36,6 +36,7 @@ struct TableJson<'t> {
     footnotes: &'t [String],
     not_run_yet: Option<&'t str>,
     fairness: &'t [String],
+    same_functions: &'t [String],
     facts: &'t [String],
     published: &'t [String],
 }
@@ -134,6 +135,7 @@ impl Table {
             footnotes: &self.footnotes,
             not_run_yet: self.to_come.as_deref(),
             fairness: &self.caption.fairness,
+            same_functions: &self.caption.same,
             facts: &self.caption.lines,
             published: &self.sources,
         }

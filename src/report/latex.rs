@@ -77,13 +77,14 @@ impl Table {
         sentences.join(" ")
     }
 
-    /// What failed and what was waived, in small print.
+    /// What failed, what is the same and what was waived, in small print.
     fn notes(&self) -> String {
         let mut notes = Vec::new();
         for (number, note) in (1..).zip(&self.footnotes) {
             notes.push(format!("\\textsuperscript{{{number}}}{}", escape(note)));
         }
         notes.extend(self.to_come.iter().map(|note| escape(note)));
+        notes.extend(self.caption.same.iter().map(|note| escape(note)));
         notes.extend(self.caption.fairness.iter().map(|note| escape(note)));
         match notes[..] {
             [] => String::new(),

@@ -167,10 +167,11 @@ impl Table {
     }
 
     /// The lists below the table, each with its heading.
-    pub(crate) fn lists(&self) -> [(&'static str, Vec<String>); 5] {
+    pub(crate) fn lists(&self) -> [(&'static str, Vec<String>); 6] {
         [
             ("What can be claimed", self.claims_in_words()),
             ("Values that ties leave open", self.ties.clone()),
+            ("Rows that are the same function", self.caption.same.clone()),
             ("Published, not run here", self.sources.clone()),
             ("Fairness", self.caption.fairness.clone()),
             ("Facts", self.caption.lines.clone()),

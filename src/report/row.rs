@@ -193,4 +193,6 @@ pub struct Caption {
     pub lines: Vec<String>,
     /// Rules of fairness that do not hold, with the reasons of those that were waived.
     pub fairness: Vec<String>,
+    /// Rows whose losses are the same function, a sentence each.
+    pub same: Vec<String>,
 }

@@ -57,6 +57,7 @@ fn caption() -> Caption {
         command: "sweep report sweeps/tiny.toml".to_owned(),
         lines: vec!["Seeds 0 to 3.".to_owned()],
         fairness: Vec::new(),
+        same: Vec::new(),
     }
 }
 
@@ -1192,6 +1193,7 @@ fn nothing_that_others_wrote_is_more_than_text() {
     let caption = Caption {
         lines: vec![HOSTILE.to_owned()],
         fairness: vec![HOSTILE.to_owned()],
+        same: vec![HOSTILE.to_owned()],
         command: HOSTILE.to_owned(),
         ..caption()
     };

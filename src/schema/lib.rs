@@ -19,6 +19,7 @@
 //! | study | the search for one method's values at one point of the axes: [`StudyId`] |
 //! | trial | one point of a study, trained on every fold and scored on the validation classes |
 //! | objective | in a search: the score to maximize; in training: the loss with its miner and memory |
+//! | sample | value and gradient of an objective on fixed batches: [`ObjectiveSample`] |
 //! | ensemble | the networks of all folds, or of all label maps, of a seed, measured as one: [`EnsembleId`] |
 //! | job | a node of the graph: prepare, train, evaluate or measure an ensemble |
 //! | kind | jobs that take the same memory and run at the same speed: [`KindId`] |
@@ -62,6 +63,7 @@ mod recipe;
 mod record;
 pub mod renamed;
 mod reply;
+mod sample;
 mod seal;
 mod settings;
 mod survey;
@@ -97,20 +99,21 @@ pub use provenance::{Computation, GpuModel, Host};
 pub use recipe::{Cut, Decayed, Fold, LabelMap, Labels, Recipe, Training, TrainingImages};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
-    Doubt, Drawn, DrawnImage, Embedded, EmbeddedAgain, Exported, Finished, Fitted, Imported,
-    Inspected, InspectedHalf, InspectedImage, LeftOut, Measured, MeasuredSet, Prepared, Probed,
-    Recomputed, ScriptCheck, ScriptChecked, ScriptProperty, SheetDrawn, Trained, TrainingEnd,
-    Verified, WrongReply,
+    Compared, Doubt, Drawn, DrawnImage, Embedded, EmbeddedAgain, Exported, Finished, Fitted,
+    Imported, Inspected, InspectedHalf, InspectedImage, LeftOut, Measured, MeasuredSet, Prepared,
+    Probed, Recomputed, ScriptCheck, ScriptChecked, ScriptProperty, SheetDrawn, Trained,
+    TrainingEnd, Verified, WrongReply,
 };
+pub use sample::ObjectiveSample;
 pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
 pub use survey::Survey;
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use units::bytes_in_words;
 pub use work::{
-    Amount, CheckScriptWork, Comparison, EmbedWork, EmbeddingFiles, EnsembleWork, EvaluateWork,
-    ExportWork, ImportWork, InspectWork, KeptResult, MeasureWork, NeighboursWork, NetworkFormat,
-    PrepareWork, PreparedIndex, ProbeWork, ScriptKind, SheetWork, Task, TestImage, TrainWork,
-    VerifyWork, WeightsWork, Work, run_files,
+    Amount, CheckScriptWork, CompareWork, Comparison, EmbedWork, EmbeddingFiles, EnsembleWork,
+    EvaluateWork, ExportWork, ImportWork, InspectWork, KeptResult, MeasureWork, NeighboursWork,
+    NetworkFormat, PrepareWork, PreparedIndex, ProbeWork, ScriptKind, SheetWork, Task, TestImage,
+    TrainWork, VerifyWork, WeightsWork, Work, run_files,
 };
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -35,6 +35,25 @@ pub struct Recipe {
     pub seed: u64,
 }
 
+impl Recipe {
+    /// Returns the recipe without its losses and miners: what two recipes have in common that differ in these alone.
+    pub fn apart_from_losses(&self) -> Recipe {
+        let training = self.training.as_ref().map(|training| Training {
+            loss: Loss::Sum(Vec::new()),
+            distance: None,
+            reduction: None,
+            regularizer: None,
+            miner: None,
+            heads: Vec::new(),
+            ..training.clone()
+        });
+        Recipe {
+            training,
+            ..self.clone()
+        }
+    }
+}
+
 /// One of `of` class-disjoint parts of the training classes, in the order of the class list; the run
 /// trains on the others, validates on this one and keeps its best checkpoint by [`Training::select`].
 #[derive(

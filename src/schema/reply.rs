@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, Breakdown, Evaluated, Half, Scores};
+use crate::{Backbone, Breakdown, Evaluated, Half, ObjectiveSample, Scores};
 
 /// The result of any kind of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum Finished {
     Embedded(Embedded),
     /// A loss or a miner of the user was checked.
     ScriptChecked(ScriptChecked),
+    /// Objectives were computed on fixed batches.
+    Compared(Compared),
 }
 
 /// A trainer replied with the result of another kind of work.
@@ -78,6 +80,7 @@ replies! {
     Drawn(Drawn);
     Probed(Probed);
     ScriptChecked(ScriptChecked);
+    Compared(Compared);
     Verified(Verified);
     Exported(Exported);
     Embedded(Embedded);
@@ -247,6 +250,10 @@ pub struct Trained {
     pub validation: Option<Scores>,
     /// Steps without a pair or triplet that contributed to the loss.
     pub empty_steps: u64,
+    /// What was minimized, to be compared with other objectives. Absent if it cannot be compared, or an earlier version
+    /// trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<ObjectiveSample>,
 }
 
 impl Trained {
@@ -486,6 +493,14 @@ mod tests {
         assert_eq!(Imported::try_from(finished.clone()).unwrap().images, 5);
         assert_eq!(Trained::try_from(finished), Err(WrongReply));
     }
+}
+
+/// The objectives of trainings on fixed batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compared {
+    /// That of each recipe, in their order; none where an objective cannot be compared.
+    pub samples: Vec<Option<ObjectiveSample>>,
 }
 
 /// What was found of a loss or a miner of the user.

@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, str::FromSt
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
-    Backbone, Cache, DataId, Dataset, Drawn, Embedded, Evaluated, Exported, Fingerprint, Finished,
-    Fitted, Half, Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe, ScriptChecked,
-    SheetDrawn, StoredImages, Trained, Verified, WrongReply,
+    Backbone, Cache, Compared, DataId, Dataset, Drawn, Embedded, Evaluated, Exported, Fingerprint,
+    Finished, Fitted, Half, Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe,
+    ScriptChecked, SheetDrawn, StoredImages, Trained, Verified, WrongReply,
 };
 
 /// One kind of work. The orchestrator expects [`Reply`](Task::Reply) and nothing else from it.
@@ -50,6 +50,7 @@ tasks! {
     Export(ExportWork) -> Exported;
     Embed(EmbedWork) -> Embedded;
     CheckScript(CheckScriptWork) -> ScriptChecked;
+    Compare(CompareWork) -> Compared;
 }
 
 /// Work of any kind.
@@ -86,6 +87,8 @@ pub enum Work {
     Embed(EmbedWork),
     /// Check a loss or a miner of the user.
     CheckScript(CheckScriptWork),
+    /// Compute the objectives of trainings on fixed batches.
+    Compare(CompareWork),
 }
 
 /// Unpacks and lists a downloaded data set.
@@ -128,6 +131,17 @@ pub struct CheckScriptWork {
     pub file: PathBuf,
     /// Values of its settings; the others have their defaults.
     pub settings: BTreeMap<String, f64>,
+}
+
+/// Computes the objectives of trainings on fixed batches, to find those that are the same function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompareWork {
+    /// The recipes of the trainings.
+    pub recipes: Vec<Recipe>,
+    /// The folder with the modules of losses and miners that are some, named by their SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scripts: Option<PathBuf>,
 }
 
 /// What a module of TorchScript is.

@@ -8,7 +8,7 @@ use schema::{Memory, Training, Xbm};
 
 use crate::Failed;
 
-pub(crate) use losses::scripts;
+pub(crate) use losses::{losses, scripts};
 pub(crate) use network::{fit_weights, network, warn_of_precision};
 
 /// What training minimises, on images with these labels, with a memory for the embeddings of this network.

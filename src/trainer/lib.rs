@@ -4,7 +4,7 @@
 //! [`run`] does the work of an [`Attempt`] and emits [`Event`]s. `assemble` builds losses, miners,
 //! samplers and networks from a recipe; `split` and `retrieval_set` choose images. `train`,
 //! `evaluate` and `prepare` do the main kinds of work; `schedule`, `optimizers`, `outcomes` and
-//! `monitor` are parts of training. `checkpoint` and `files` write to the run's folder. `parent_watch` ends the
+//! `monitor` are parts of training, `compare` finds trainings of the same function. `checkpoint` and `files` write to the run's folder. `parent_watch` ends the
 //! process when the orchestrator dies, and `heartbeat` tells the orchestrator that the process lives.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
@@ -12,6 +12,7 @@
 mod assemble;
 mod batches;
 mod checkpoint;
+mod compare;
 mod device;
 mod embed;
 mod evaluate;
@@ -50,9 +51,9 @@ use std::{
 };
 
 use schema::{
-    Attempt, CheckScriptWork, EmbedWork, EnsembleWork, EvaluateWork, Event, ExportWork, Finished,
-    ImportWork, InspectWork, MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task,
-    TrainWork, VerifyWork, WeightsWork, Work,
+    Attempt, CheckScriptWork, CompareWork, EmbedWork, EnsembleWork, EvaluateWork, Event,
+    ExportWork, Finished, ImportWork, InspectWork, MeasureWork, NeighboursWork, PrepareWork,
+    ProbeWork, SheetWork, Task, TrainWork, VerifyWork, WeightsWork, Work,
 };
 
 pub use failed::Failed;
@@ -111,6 +112,7 @@ fn work(attempt: &Attempt, device: tch::Device, stop: &Stop, emit: Emit) -> Resu
         Work::Verify(work) => ended::<VerifyWork>(verify::verify(work, device, stop, emit)),
         Work::Export(work) => finished::<ExportWork>(export::export(work, emit)),
         Work::CheckScript(work) => finished::<CheckScriptWork>(scripts::check(work, emit)),
+        Work::Compare(work) => finished::<CompareWork>(compare::compare(work, emit)),
         Work::Embed(work) => ended::<EmbedWork>(embed::embed(work, device, stop, emit)),
         Work::Neighbours(work) => {
             ended::<NeighboursWork>(neighbours::neighbours(work, device, stop, emit))

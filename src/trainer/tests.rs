@@ -766,9 +766,27 @@ fn a_run_without_a_fold_does_not_validate_and_keeps_its_last_network() {
             steps: 2,
             kept_step: 2,
             validation: None,
-            empty_steps: 0
+            empty_steps: 0,
+            objective: trained.objective.clone(),
         }
     );
+}
+
+#[test]
+fn a_training_tells_the_function_that_it_minimizes_as_a_comparison_does() {
+    let place = Place::new(tiny());
+    let trained = place.trained("run").objective;
+    assert!(trained.is_some());
+    let surveyed = changed(tiny(), |_, training| {
+        let (every, per_class) = (schema::Span::Steps(1), None);
+        training.survey = Some(schema::Survey { every, per_class });
+    });
+    let work = schema::CompareWork {
+        recipes: vec![place.recipe.clone(), surveyed],
+        scripts: None,
+    };
+    let compared = crate::compare::compare(&work, &mut |_| {}).unwrap();
+    assert_eq!(compared.samples, [trained, None]);
 }
 
 #[test]

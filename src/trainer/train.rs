@@ -35,6 +35,7 @@ use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
     checkpoint::{self, Best, CheckpointWriter, Progress, Saved, Snapshot},
+    compare,
     evaluate::{self, Embedder, Validated},
     files, memory,
     optimizers::{Gradients, OptimizerStep, Optimizers},
@@ -106,6 +107,7 @@ fn leave_untrained(
         kept_step,
         validation: None,
         empty_steps,
+        objective: None,
     };
     files::write(&network.state(), &files::model(&work.run))?;
     Ok(End::Finished(trained))
@@ -712,6 +714,7 @@ impl TrainState {
             kept_step,
             validation,
             empty_steps,
+            objective: compare::sample(&context.work.recipe, &context.scripts),
         };
         let (run, identity) = (&context.work.run, &context.identity);
         let model = files::model(run);

@@ -122,7 +122,8 @@ fn make(attempt: &Path) {
         | Work::Verify(_)
         | Work::Export(_)
         | Work::Embed(_)
-        | Work::CheckScript(_) => {
+        | Work::CheckScript(_)
+        | Work::Compare(_) => {
             panic!("no test asks the fake trainer for this")
         }
         Work::Probe(_) => finish(Probed {
@@ -258,6 +259,7 @@ fn train(work: &TrainWork, attempt: u32) {
         kept_step: steps,
         validation,
         empty_steps,
+        objective: None,
     };
     finish(trained);
     leave_badly(work.recipe.seed);
@@ -296,6 +298,7 @@ fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
                 kept_step: step,
                 validation: None,
                 empty_steps: 0,
+                objective: None,
             };
             finish(trained);
             exit(0);

@@ -190,17 +190,9 @@ pub(super) mod tests {
     }
 
     fn in_double_of(mut loss: Box<dyn Loss>) -> Box<dyn Loss> {
-        let Some(parameters) = loss.parameters_mut() else {
-            return loss;
-        };
-        let copies: Vec<(String, Tensor)> = parameters
-            .named()
-            .map(|(name, tensor)| (name.to_owned(), tensor.detach().copy()))
-            .collect();
-        parameters.set_all(Kind::Double, |name| {
-            let (_, tensor) = copies.iter().find(|(copy, _)| copy == name).unwrap();
-            tensor.shallow_clone()
-        });
+        if let Some(parameters) = loss.parameters_mut() {
+            parameters.convert_to_double();
+        }
         loss
     }
 

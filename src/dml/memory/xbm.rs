@@ -149,7 +149,6 @@ impl CrossBatchMemory {
     }
 
     /// Returns the same memory, still empty, in double precision.
-    #[cfg(test)]
     pub(crate) fn in_double_precision(self) -> CrossBatchMemory {
         CrossBatchMemory {
             embeddings: self.embeddings.to_kind(Kind::Double),

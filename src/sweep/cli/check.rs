@@ -2,41 +2,51 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
-use schema::RunId;
+use schema::{CompareWork, ObjectiveSample, RunId};
 use serde_json::{Value, json};
 
 use super::{
-    Exit, Opened, Target, color_on_stderr, counted,
+    Exit, Opened, Target, color_on_stderr, counted, foreground,
     room::{shortage, shortage_of_memory},
     show, show_json, tell,
 };
 use crate::{
     config::{Diagnostic, Sweep},
     ledger::JobKind,
-    plan::{Member, Plan, forecast, freshness},
+    plan::{Member, Plan, SameFunction, forecast, freshness},
+    run::trainer::Trainer,
 };
 
 /// Check a sweep file without running it
 ///
 /// Prints the number of results. Warns about rules of a fair comparison that do not hold, about rows that are the same run,
-/// and about what this machine lacks: data sets, weights and devices. With warnings the exit code is 0, because the file is
-/// right; `sweep run` refuses to begin without what it needs.
+/// and about what this machine lacks: data sets, weights and devices. With --deep, also about rows that are the same
+/// function under two names. With warnings the exit code is 0, because the file is right; `sweep run` refuses to begin
+/// without what it needs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sweep check sweeps/omniglot.toml
+  sweep check sweeps/omniglot.toml --deep
   sweep check sweeps/omniglot.toml --json | jq '.warnings[].message'
   sweep check sweeps/omniglot.toml --set 'axes.\"model.embedding\"={ range = [64, 512, 64] }'")]
 pub(super) struct Check {
     #[command(flatten)]
     target: Target,
+    /// Compute all losses on fixed batches, at the settings of their rows, and warn about rows that have the same value and
+    /// gradient; rows with searched values have no settings yet
+    #[arg(long)]
+    deep: bool,
     /// Print one JSON object, with all mistakes and warnings
     #[arg(long)]
     json: bool,
+    /// A program to use in the place of `sweep-trainer`
+    #[arg(long, value_name = "PROGRAM", hide = true, requires = "deep")]
+    trainer: Option<PathBuf>,
 }
 
 /// The version of the JSON object.
@@ -53,8 +63,16 @@ impl Check {
         lines.extend(sweep.refinements.iter().cloned());
         let open = sweep.fairness.open().map(|violation| &violation.shown);
         let mut warnings: Vec<Diagnostic> = open.chain(&sweep.fairness.unneeded).cloned().collect();
-        let of_machine = of_this_machine(sweep, &self.target.results).into_iter();
-        warnings.extend(of_machine.map(|warning| Diagnostic::of_file(&self.target.file, warning)));
+        let repetitions = (sweep.seeds.len() * sweep.folds.len()) as u64;
+        let opened = Opened::here(once(sweep), &self.target.results);
+        let mut of_machine = of_this_machine(&opened, repetitions);
+        if let (true, Ok(opened)) = (self.deep, &opened) {
+            let compared = Comparison::of(opened, self.trainer.as_deref())?;
+            lines.push(compared.summary());
+            of_machine.extend(compared.same);
+        }
+        let of_file = |warning| Diagnostic::of_file(&self.target.file, warning);
+        warnings.extend(of_machine.into_iter().map(of_file));
         if self.json {
             let warnings: Vec<Value> = warnings.iter().flat_map(Diagnostic::as_json).collect();
             return show_json(&json!({
@@ -72,28 +90,99 @@ impl Check {
     }
 }
 
-/// What a run on this machine would refuse, and which rows are the same run.
-fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
-    // The other seeds and folds need nothing else, but room.
-    let times = (sweep.seeds.len() * sweep.folds.len()) as u64;
+/// The sweep with one seed and one fold: the others need nothing else, but room.
+fn once(mut sweep: Sweep) -> Sweep {
     sweep.seeds.truncate(1);
     sweep.folds.truncate(1);
+    sweep
+}
+
+/// What a run on this machine would refuse, and which rows are the same run.
+fn of_this_machine(opened: &Result<Opened, Exit>, repetitions: u64) -> Vec<String> {
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(exit) => return vec![exit.reason()],
+    };
     let mut warnings = Vec::new();
-    match Opened::here(sweep, results) {
-        Ok(opened) => {
-            warnings.extend(too_full(&opened, times));
-            if opened.sweep.resources.on.is_here() {
-                warnings.extend(opened.layout().err().map(|error| error.to_string()));
-                let resources = &opened.sweep.resources;
-                warnings.extend(shortage_of_memory(&opened.machine, resources));
-            }
-            let plan = &opened.plan;
-            warnings.extend(plan.missing.iter().chain(&plan.recalled).cloned());
-            warnings.extend(same_runs(plan));
-        }
-        Err(exit) => warnings.push(exit.reason()),
+    warnings.extend(too_full(opened, repetitions));
+    if opened.sweep.resources.on.is_here() {
+        warnings.extend(opened.layout().err().map(|error| error.to_string()));
+        let resources = &opened.sweep.resources;
+        warnings.extend(shortage_of_memory(&opened.machine, resources));
     }
+    let plan = &opened.plan;
+    warnings.extend(plan.missing.iter().chain(&plan.recalled).cloned());
+    warnings.extend(same_runs(plan));
     warnings
+}
+
+/// What the losses of all rows are on fixed batches.
+struct Comparison {
+    /// How many rows were compared.
+    rows: usize,
+    /// How many have searched values, or losses that depend on more than a batch and a memory.
+    others: usize,
+    /// Rows that are the same function.
+    same: Vec<String>,
+}
+
+impl Comparison {
+    fn of(opened: &Opened, trainer: Option<&Path>) -> Result<Comparison, Exit> {
+        let plan = &opened.plan;
+        let members = plan.first_of_rows();
+        let runs: BTreeSet<RunId> = members.iter().map(|member| member.run).collect();
+        let folder = tempfile::tempdir().map_err(Exit::stuck)?;
+        for (file, content) in &opened.sweep.scripts {
+            let path = folder.path().join(file.file_name());
+            durable::write(&path, content).map_err(Exit::stuck)?;
+        }
+        let recipe = |run: &RunId| plan.runs[run].identity.recipe.clone();
+        let work = CompareWork {
+            recipes: runs.iter().map(recipe).collect(),
+            scripts: Some(folder.path().to_owned()),
+        };
+        let trainer = Trainer::find(trainer)?;
+        let compared = foreground::attempt(&trainer, work, foreground::all_cores(), None)?;
+        let samples = runs.into_iter().zip(compared.samples);
+        let samples: BTreeMap<RunId, ObjectiveSample> = samples
+            .filter_map(|(run, sample)| Some((run, sample?)))
+            .collect();
+        let same = plan.same_functions(&samples).into_iter();
+        let same = same.filter_map(SameFunction::of_different_runs);
+        let is_compared = |member: &&&Member| samples.contains_key(&member.run);
+        let rows = members.iter().filter(is_compared).count();
+        Ok(Comparison {
+            rows,
+            others: trained_rows(plan) - rows,
+            same: same.map(|rows| rows.in_words(plan)).collect(),
+        })
+    }
+
+    /// `4 rows compared on fixed batches, 1 is not`.
+    fn summary(&self) -> String {
+        let compared = format!("compared on fixed batches: {}", counted(self.rows, "row"));
+        match self.others {
+            0 => compared,
+            others => format!(
+                "{compared}; not compared: {others}, with searched values, surveys or several heads"
+            ),
+        }
+    }
+}
+
+/// The number of rows that something is trained for.
+fn trained_rows(plan: &Plan) -> usize {
+    let members = plan
+        .members
+        .iter()
+        .filter(|member| is_trained(plan, member));
+    members.map(Member::row).collect::<BTreeSet<_>>().len()
+}
+
+/// False if it is known that nothing is trained for a member.
+fn is_trained(plan: &Plan, member: &Member) -> bool {
+    let run = plan.runs.get(&member.run);
+    run.is_none_or(|run| run.identity.recipe.training.is_some())
 }
 
 /// Warns if the disk has less room than the sweep takes with this number of repetitions of each training.
@@ -111,14 +200,11 @@ fn too_full(opened: &Opened, times: u64) -> Option<String> {
 /// Pairs of rows that are the same run under two titles. Untrained rows that an axis repeats are
 /// meant to be the same.
 fn same_runs(plan: &Plan) -> Vec<String> {
-    let is_trained = |member: &&Member| {
-        let run = plan.runs.get(&member.run);
-        run.is_none_or(|run| run.identity.recipe.training.is_some())
-    };
     let mut first_of: BTreeMap<RunId, &Member> = BTreeMap::new();
     let mut told = BTreeSet::new();
     let mut pairs = Vec::new();
-    for member in plan.members.iter().filter(is_trained) {
+    let members = plan.members.iter();
+    for member in members.filter(|member| is_trained(plan, member)) {
         let first = *first_of.entry(member.run).or_insert(member);
         let rows = (first.row(), member.row());
         if rows.0 != rows.1 && told.insert(rows) {
@@ -251,7 +337,8 @@ baseline = "pixels"
         let file = folder.path().join("small.toml");
         fs::write(&file, text).unwrap();
         let sweep = Sweep::read(&file, &[]).unwrap();
-        of_this_machine(sweep, &folder.path().join("results"))
+        let opened = Opened::here(once(sweep), &folder.path().join("results"));
+        of_this_machine(&opened, 1)
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod rows;
 mod watch;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -34,7 +34,7 @@ use super::{Exit, Opened, Target, color_on_stdout, show, show_json, studies, tel
 use crate::{
     config::IntervalKind,
     ledger::Check,
-    plan::{difference, integrity},
+    plan::{SameFunction, difference, integrity},
 };
 
 /// Rebuild the table from finished runs
@@ -457,6 +457,20 @@ fn provenance(opened: &Opened, rows: &[Row]) -> Result<Provenance, Exit> {
     }
 }
 
+/// Rows that were the same function when they were trained.
+fn same_functions(opened: &Opened) -> Result<Vec<String>, Exit> {
+    let Opened { plan, ledger, .. } = opened;
+    let mut samples = BTreeMap::new();
+    for member in plan.first_of_rows() {
+        let trained = ledger.trained(member.run)?;
+        let sample = trained.and_then(|trained| trained.objective);
+        samples.extend(sample.map(|sample| (member.run, sample)));
+    }
+    let same = plan.same_functions(&samples);
+    let in_words = |rows: &SameFunction| format!("{}.", rows.in_words(plan));
+    Ok(same.iter().map(in_words).collect())
+}
+
 /// The tables of all layouts, each with the name of its files: `table` for the first, their own for
 /// others.
 fn tables(
@@ -475,6 +489,7 @@ fn tables(
         command: sweep.command.clone(),
         lines,
         fairness: sweep.fairness.lines(),
+        same: same_functions(opened)?,
     };
     let published = sweep.published.as_deref().unwrap_or_default();
     let mut tables = Vec::new();

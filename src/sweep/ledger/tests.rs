@@ -23,6 +23,7 @@ fn trained(steps: u64) -> Trained {
         kept_step: steps,
         validation: Some([(Metric::MapAtR, 0.25)].into()),
         empty_steps: 0,
+        objective: None,
     }
 }
 

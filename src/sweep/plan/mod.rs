@@ -5,7 +5,7 @@
 //! contain and is no longer at hand. [`study`] grows the plan: by trials, and by the
 //! repetitions of the best trial. [`graph`] orders the jobs of all runs, [`freshness`] compares them
 //! with the contents of `results/`, [`integrity`] finds damaged files, [`naming`] names jobs for people. [`difference`] finds in what two
-//! runs differ, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph. [`agenda`] tells the
+//! runs differ, [`same_functions`] finds rows that amount to the same, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph. [`agenda`] tells the
 //! scheduler what each job takes and in which order to do them.
 
 pub mod agenda;
@@ -21,6 +21,7 @@ mod naming;
 mod past;
 pub mod picture;
 mod recall;
+mod same_functions;
 pub mod study;
 
 use std::{
@@ -33,6 +34,7 @@ use petgraph::graph::DiGraph;
 use rayon::prelude::*;
 pub use recall::{Arithmetic, RecallError, in_words};
 use report::{Setting, Titles};
+pub use same_functions::SameFunction;
 use schema::{
     Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId,
     StoredImages, Weights, canonical_json,

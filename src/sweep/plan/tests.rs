@@ -70,7 +70,7 @@ fn desk(text: &str) -> Desk {
     Desk::new(text, ON_CPU)
 }
 
-const ON_CPU: Numerics = Numerics::Cpu { threads: 1 };
+pub(crate) const ON_CPU: Numerics = Numerics::Cpu { threads: 1 };
 
 fn read(folder: &Path, text: &str, numerics: Numerics) -> (Sweep, Plan) {
     let file = folder.join("test.toml");
@@ -118,6 +118,7 @@ impl Desk {
             kept_step: 10,
             validation: None,
             empty_steps: 0,
+            objective: None,
         };
         self.ledger.publish_trained(run, &trained).unwrap();
         fs::write(self.ledger.run(run).model(), "").unwrap();

@@ -497,6 +497,7 @@ pub(super) fn finished(job: Job) -> Finished {
             kept_step: 0,
             validation: None,
             empty_steps: 0,
+            objective: None,
         }),
         Job::Evaluate(_) | Job::Ensemble(_) => Finished::Evaluated(Evaluated {
             scores: Scores::new(),

@@ -41,7 +41,9 @@ pub fn check_loss(script: &Script, scripts: &Scripts) -> Result<ScriptChecked, S
         .collect();
     let (embeddings, labels) = timed_batch();
     let own = ScriptedLoss::new(script, scripts, &of_timed_batch())?;
-    in_double(&mut loss);
+    if let Some(parameters) = loss.parameters_mut() {
+        parameters.convert_to_double();
+    }
     let checks = checks(&loss);
     let works = checks.len() > 1;
     let beside = schema::MultiSimilarity::default();
@@ -67,17 +69,6 @@ fn of_timed_batch() -> ClassInit {
         classes: 32,
         width: 128,
         ..INIT
-    }
-}
-
-/// Converts the parameters to double precision.
-fn in_double(loss: &mut ScriptedLoss) {
-    if let Some(parameters) = loss.parameters_mut() {
-        let values: BTreeMap<String, Tensor> = parameters
-            .named()
-            .map(|(name, tensor)| (name.to_owned(), tensor.detach().to_kind(Kind::Double)))
-            .collect();
-        parameters.set_all(Kind::Double, |name| values[name].shallow_clone());
     }
 }
 

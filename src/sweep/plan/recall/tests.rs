@@ -114,6 +114,7 @@ impl Desk {
             kept_step: 0,
             validation: None,
             empty_steps: 0,
+            objective: None,
         };
         self.ledger.publish_trained(run, &trained).unwrap();
     }
@@ -179,6 +180,7 @@ fn trials_are_found_without_their_data() {
         kept_step: 10,
         validation: None,
         empty_steps: 0,
+        objective: None,
     };
     desk.ledger.publish_trained(run.run(), &trained).unwrap();
     let after = desk.plan(Arithmetic::OfResults(&[ONE])).unwrap();

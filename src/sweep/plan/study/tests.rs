@@ -71,6 +71,7 @@ impl Desk {
             kept_step: 10,
             validation,
             empty_steps: 0,
+            objective: None,
         };
         self.ledger.publish_trained(run, &trained).unwrap();
     }

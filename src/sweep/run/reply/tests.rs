@@ -55,6 +55,7 @@ fn trained(end: TrainingEnd, validation: Option<Value>) -> Finished {
         kept_step: 10,
         validation,
         empty_steps: 0,
+        objective: None,
     })
 }
 

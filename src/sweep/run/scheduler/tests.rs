@@ -122,6 +122,7 @@ fn trained(end: TrainingEnd) -> Trained {
         kept_step: 10,
         validation: None,
         empty_steps: 0,
+        objective: None,
     }
 }
 
