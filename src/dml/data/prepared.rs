@@ -738,34 +738,33 @@ impl PreparedData {
     }
 }
 
-/// Returns the levels of super-classes of images with these classes.
+/// Returns the levels of super-classes of images with these classes. Two of one name are the same if the wider ones in
+/// which they lie are: there are a bird and a plant called *Prunella*.
 fn levels(
     labels: &[i64],
     categories: &[Option<String>],
     wider: &[Vec<String>],
 ) -> Vec<Vec<Option<u32>>> {
-    if categories.is_empty() {
-        return Vec::new();
-    }
-    let of_category = categories.iter().map(Option::as_deref).collect();
-    let mut levels = vec![of_images(labels, of_category)];
-    for level in 0..wider.iter().map(Vec::len).max().unwrap_or(0) {
-        let of_classes = wider
-            .iter()
-            .map(|wider| wider.get(level).map(String::as_str));
-        levels.push(of_images(labels, of_classes.collect()));
-    }
-    levels
+    let wider_than = |class: usize| wider.get(class).into_iter().flatten();
+    let all = |class: usize| categories[class].iter().chain(wider_than(class));
+    let lineages: Vec<Vec<&String>> = (0..categories.len())
+        .map(|class| all(class).collect())
+        .collect();
+    let levels = lineages.iter().map(Vec::len).max().unwrap_or(0);
+    (0..levels)
+        .map(|level| of_images(labels, &lineages, level))
+        .collect()
 }
 
-/// Returns the number of the super-class of each image, from those of the classes.
-fn of_images(labels: &[i64], of_classes: Vec<Option<&str>>) -> Vec<Option<u32>> {
+/// Returns the number of the super-class of each image at a level, from those of the classes.
+fn of_images(labels: &[i64], lineages: &[Vec<&String>], level: usize) -> Vec<Option<u32>> {
     let mut numbers = BTreeMap::new();
-    let number = |category: Option<&str>| {
+    let mut of_classes = Vec::with_capacity(lineages.len());
+    for lineage in lineages {
         let next = numbers.len() as u32;
-        category.map(|name| *numbers.entry(name.to_owned()).or_insert(next))
-    };
-    let of_classes: Vec<Option<u32>> = of_classes.into_iter().map(number).collect();
+        let from_here = lineage.get(level..).filter(|rest| !rest.is_empty());
+        of_classes.push(from_here.map(|rest| *numbers.entry(rest).or_insert(next)));
+    }
     labels
         .iter()
         .map(|label| of_classes[*label as usize])
@@ -1462,15 +1461,20 @@ mod tests {
     fn images_of_wider_super_classes_share_their_numbers() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let categories = ["tit", "crow", "tit"].map(|name| Some(name.to_owned()));
-        let wider: [Vec<String>; 3] = [names(&["bird"]), names(&["bird", "animal"]), names(&[])];
+        let wider: [Vec<String>; 3] = [
+            names(&["bird", "animal"]),
+            names(&["bird", "animal"]),
+            names(&["toy"]),
+        ];
         assert_eq!(
             levels(&[0, 0, 1, 2], &categories, &wider),
             [
-                [Some(0), Some(0), Some(1), Some(0)],
-                [Some(0), Some(0), Some(0), None],
-                [None, None, Some(0), None]
+                [Some(0), Some(0), Some(1), Some(2)],
+                [Some(0), Some(0), Some(0), Some(1)],
+                [Some(0), Some(0), Some(0), None]
             ]
         );
+        assert_eq!(levels(&[0, 1], &categories, &[]), [[Some(0), Some(1)]]);
         assert!(levels(&[0, 1], &[], &[]).is_empty());
     }
 

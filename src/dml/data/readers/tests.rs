@@ -367,6 +367,48 @@ fn species_have_groups_and_the_order_of_their_numbers() {
 }
 
 #[test]
+fn species_have_the_taxonomy_of_the_official_files() {
+    let species = |id: u32, genus: &str| {
+        format!(
+            r#"{{"id": {id}, "name": "x", "genus": "{genus}", "family": "F", "order": "O", "class": "C", "phylum": "P", "kingdom": "K"}}"#
+        )
+    };
+    let all = [
+        species(12, "Pica"),
+        species(9, "Amanita"),
+        species(3, "Parus"),
+    ]
+    .join(", ");
+    let list = format!(r#"{{"images": [{{"id": 1}}], "categories": [{all}]}}"#);
+    let array = format!("[{all}]");
+    for (name, text) in [("train2018.json", &list), ("categories.json", &array)] {
+        let with = [&INATURALIST[..], &[(name, text)]].concat();
+        let found = find(&Dataset::Inaturalist2018, folder(&with).path()).unwrap();
+        assert_eq!(
+            summary(&found),
+            "Amanita/9: c.jpg, Pica/12: a.jpg b.jpg | Parus/3: d.jpg"
+        );
+        assert_eq!(
+            found.listing.test.classes[0].wider,
+            ["F", "O", "C", "P", "K"]
+        );
+    }
+    let fewer = format!("[{}]", species(12, "Pica"));
+    let with = [&INATURALIST[..], &[("categories.json", &fewer)]].concat();
+    let message = refused(&Dataset::Inaturalist2018, &with);
+    assert!(
+        message.contains("line 3: species 9 is not in the taxonomy"),
+        "{message}"
+    );
+    let with = [&INATURALIST[..], &[("categories.json", "[{}]")]].concat();
+    let message = refused(&Dataset::Inaturalist2018, &with);
+    assert!(
+        message.contains("categories.json`: missing field `id`"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_list_of_species_without_images_or_with_a_wrong_line_is_refused() {
     let without = refused(&Dataset::Inaturalist2018, &INATURALIST[..2]);
     assert!(without.contains("train_val2018"), "{without}");
