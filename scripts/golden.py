@@ -288,6 +288,10 @@ import golden_scripts  # noqa: E402 (needs the environment)
 
 golden_scripts.write_scripts()
 
+import golden_own_losses  # noqa: E402 (needs the environment)
+
+golden_own_losses.write_all(write)
+
 import golden_eval  # noqa: E402 (needs the environment)
 
 golden_eval.write_all(write)

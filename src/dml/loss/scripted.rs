@@ -125,15 +125,18 @@ fn checked(value: IValue, images: i64) -> Result<Tensor, ScriptError> {
 
 #[cfg(test)]
 mod tests {
-    use schema::{MultiSimilarity, ProxyNca};
-    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    use schema::{MultiSimilarity, ProxyNca, ScriptProperty};
+    use serde_json::{Value, json};
     use tch::Device;
 
     use super::*;
     use crate::{
         distance::normalize,
         loss::{BuildLoss, tests::INIT},
-        testing::{assert_close, gradient, noise, script},
+        script::check::check_loss,
+        testing::{assert_close, golden, gradient, labels as integers, noise, script, tensor},
         tuples::References,
     };
 
@@ -173,6 +176,70 @@ mod tests {
             Tensor::from_slice(&[1i64, 0, 2, 2, 4, 0, 1]),
             own,
         )
+    }
+
+    /// Asserts that a module has the value and the gradients of a case of `scripts/golden_own_losses.py`.
+    fn agrees(case: &Value, classes: i64) {
+        let (mut script, scripts) = script(case["module"].as_str().unwrap());
+        script.settings = serde_json::from_value(case["settings"].clone()).unwrap();
+        let raw = tensor(&case["embeddings"]).set_requires_grad(true);
+        let width = raw.size()[1];
+        let init = ClassInit {
+            classes,
+            width,
+            ..INIT
+        };
+        let mut loss = ScriptedLoss::new(&script, &scripts, &init).unwrap();
+        if let Some(parameters) = loss.parameters_mut() {
+            parameters.set_all(Kind::Double, |name| tensor(&case["parameters"][name]));
+        }
+        let embeddings = match case["normalize"].as_bool().unwrap() {
+            true => normalize(&raw),
+            false => raw.shallow_clone(),
+        };
+        let labels = integers(&case["labels"]);
+        let batch = References::batch(&embeddings, &labels);
+        let input = LossInput::with(&embeddings, &labels, &batch, &loss);
+        let value = input.cost(&loss, loss.reduction()).value;
+        let tolerance = case["tolerance"].as_f64().unwrap();
+        let what = format!("{} {}", case["module"], case["settings"]);
+        assert_close(&value, &tensor(&case["value"]), tolerance, &what);
+        let trained = loss.parameters().into_iter().flat_map(Parameters::named);
+        let trained = trained.map(|(_, parameter)| parameter);
+        let inputs: Vec<&Tensor> = [&raw].into_iter().chain(trained).collect();
+        let gradients = Tensor::run_backward(&[&value], &inputs, false, false);
+        assert_close(&gradients[0], &tensor(&case["gradient"]), tolerance, &what);
+        if let Some(expected) = case.get("parameter_gradient") {
+            assert_close(&gradients[1], &tensor(expected), tolerance, &what);
+        }
+    }
+
+    #[test]
+    fn the_losses_of_the_examples_have_the_values_and_gradients_of_the_reference() {
+        let golden = golden(include_str!("testdata/own.json"));
+        let classes = golden["classes"].as_i64().unwrap();
+        for case in golden["cases"].as_array().unwrap() {
+            agrees(case, classes);
+        }
+    }
+
+    #[test]
+    fn the_losses_of_the_examples_are_sound() {
+        let golden = golden(include_str!("testdata/own.json"));
+        let cases = golden["cases"].as_array().unwrap().iter();
+        let modules: BTreeSet<&str> = cases.map(|case| case["module"].as_str().unwrap()).collect();
+        for module in modules {
+            let (script, scripts) = script(module);
+            let checks = check_loss(&script, &scripts).unwrap().checks;
+            let faults = checks.iter().filter(|check| check.fault.is_some());
+            let faults: Vec<ScriptProperty> = faults.map(|check| check.property).collect();
+            // Its weights change with the embeddings, and are constants for the gradient.
+            let expected: &[ScriptProperty] = match module {
+                "dynamic_soft_margin" => &[ScriptProperty::Gradient],
+                _ => &[],
+            };
+            assert_eq!(faults, expected, "{module}: {checks:?}");
+        }
     }
 
     #[test]
