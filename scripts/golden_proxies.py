@@ -110,6 +110,32 @@ def sub_center_arc_face(write):
     write("loss", "sub_center_arc_face", {"embeddings": raw.tolist(), "labels": LABELS, "cases": cases})
 
 
+# Embeddings keep their lengths, and so do the weights of the first loss.
+MULTIPLIED = [{"margin": 4, "scale": 1.0}, {"margin": 2, "scale": 5.0}, {"margin": 3, "scale": 0.5}]
+
+
+def multiplied_angles(write):
+    random = np.random.default_rng(20161202)
+    numbers = lambda *shape: random.standard_normal(shape).round(3)
+    for name, make in [("large_margin_softmax", losses.LargeMarginSoftmaxLoss), ("sphere_face", losses.SphereFaceLoss)]:
+        raw, cases = numbers(len(LABELS), WIDTH), []
+        for settings in MULTIPLIED:
+            loss = make(num_classes=CLASSES, embedding_size=WIDTH, **settings)
+            loss.W = torch.nn.Parameter(torch.tensor(numbers(CLASSES, WIDTH)).T.clone())
+            cases.append(case_of(loss, settings, "none", raw, "weights", loss.W, True) | {"raw": True})
+        write("loss", name, {"embeddings": raw.tolist(), "labels": LABELS, "cases": cases})
+
+
+def threshold_consistent_margin(write):
+    random = np.random.default_rng(20240507)
+    raw, cases = random.standard_normal((len(LABELS), WIDTH)).round(3), []
+    for pos_margin, neg_margin in [(0.9, 0.5), (0.2, -0.1), (0.95, 0.0)]:
+        loss = losses.ThresholdConsistentMarginLoss(margin_plus=pos_margin, margin_minus=neg_margin)
+        settings = {"pos_margin": pos_margin, "neg_margin": neg_margin}
+        cases += [case_of(loss, settings, miner, raw, None, None, False) for miner in MINERS]
+    write("loss", "threshold_consistent_margin", {"embeddings": raw.tolist(), "labels": LABELS, "cases": cases})
+
+
 def case_of(loss, settings, miner, raw, name, parameter, by_column):
     """Value and gradients, the latter of the embeddings before they are normalized and of the parameter."""
     embeddings, labels = torch.tensor(raw, requires_grad=True), torch.tensor(LABELS)
@@ -206,3 +232,5 @@ def write_all(write):
     all_distances(write)
     further_optimizers(write)
     sub_center_arc_face(write)
+    multiplied_angles(write)
+    threshold_consistent_margin(write)

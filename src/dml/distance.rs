@@ -9,6 +9,7 @@
 //! [`normalize`]; PML does so within each loss and each miner.
 
 pub use schema::Distance;
+use schema::Hyperbolic;
 use tch::{Kind, Tensor};
 
 /// What a distance computes.
@@ -51,6 +52,7 @@ impl DistanceExt for Distance {
             Distance::Lp(p) => Tensor::cdist(queries, references, p, None),
             Distance::SquaredEuclidean => squared_euclidean(queries, references).relu_(),
             Distance::SignalToNoise => signal_to_noise(queries, references),
+            Distance::Hyperbolic(ball) => hyperbolic(ball, queries, references),
         }
     }
 
@@ -59,7 +61,8 @@ impl DistanceExt for Distance {
             Distance::Euclidean
             | Distance::SquaredEuclidean
             | Distance::SignalToNoise
-            | Distance::Lp(_) => false,
+            | Distance::Lp(_)
+            | Distance::Hyperbolic(_) => false,
             Distance::Cosine | Distance::DotProduct => true,
         }
     }
@@ -126,10 +129,12 @@ impl DistanceExt for Distance {
 /// Scales each row of `embeddings` `[n, d]` to length one, with the meaning of PyTorch's `F.normalize`:
 /// rows shorter than 1e-12 are divided by that instead, so that a zero row stays zero with a finite gradient.
 pub fn normalize(embeddings: &Tensor) -> Tensor {
-    let lengths = embeddings
-        .norm_scalaropt_dim(2.0, [1], true)
-        .clamp_min(1e-12);
-    embeddings / lengths
+    embeddings / lengths(embeddings).clamp_min(1e-12)
+}
+
+/// Returns the length of each row of `embeddings` `[n, d]`: `[n, 1]`.
+pub(crate) fn lengths(embeddings: &Tensor) -> Tensor {
+    embeddings.norm_scalaropt_dim(2.0, [1], true)
 }
 
 /// The square root of the squared distance. Rounding can make that negative for equal embeddings, and the slope of the
@@ -184,12 +189,34 @@ fn centered(x: &Tensor) -> Tensor {
     x - x.mean_dim([1i64].as_slice(), true, None::<Kind>)
 }
 
+/// The distance of two points X and Y of the Poincare ball with curvature -c, `2 / sqrt(c) artanh(sqrt(c) |-X + Y|)` with
+/// Möbius addition (Ermolov et al., CVPR 2022), as
+/// `2 / sqrt(c) arsinh(sqrt(c) |X - Y| cosh(sqrt(c) |x|) cosh(sqrt(c) |y|))`. The two are equal where X is the image
+/// `tanh(sqrt(c) |x|) x / (sqrt(c) |x|)` of x, and the latter loses no digits, neither near the rim nor between neighbors.
+fn hyperbolic(ball: Hyperbolic, queries: &Tensor, references: &Tensor) -> Tensor {
+    let root = ball.curvature.sqrt();
+    let mapped = |x: &Tensor| {
+        let lengths = lengths(x).clamp_min(1e-12);
+        let angle = lengths.clamp_max(ball.clip) * root;
+        (x * (angle.tanh() / lengths), angle.cosh())
+    };
+    let (queries, stretch) = mapped(queries);
+    let (references, other_stretch) = mapped(references);
+    let between = euclidean(&queries, &references) * stretch * other_stretch.tr();
+    between.asinh() * (2.0 / root)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{assert_close, golden, gradient, is_finite, noise, rows, tensor};
 
-    const ALL: [Distance; 8] = [
+    const BALL: Hyperbolic = Hyperbolic {
+        curvature: 0.1,
+        clip: 2.3,
+    };
+
+    const ALL: [Distance; 9] = [
         Distance::Euclidean,
         Distance::SquaredEuclidean,
         Distance::Cosine,
@@ -198,6 +225,7 @@ mod tests {
         Distance::Lp(1.0),
         Distance::Lp(3.0),
         Distance::Lp(f64::INFINITY),
+        Distance::Hyperbolic(BALL),
     ];
 
     fn named(name: &str) -> Distance {
@@ -305,6 +333,71 @@ mod tests {
             assert!((euclidean[i][j] - sum(|x, y| (x - y) * (x - y)).sqrt()).abs() < 1e-14);
             assert!((cosine[i][j] - sum(|x, y| x * y)).abs() < 1e-14);
         }
+    }
+
+    /// The steps of Hyp-ViT for a pair: cut, exponential map, Möbius addition, distance.
+    fn hyperbolic_of_pair(ball: Hyperbolic, x: &[f64], y: &[f64]) -> f64 {
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let c = ball.curvature;
+        let mapped = |x: &[f64]| {
+            let cut = (ball.clip / dot(x, x).sqrt()).min(1.0);
+            let x: Vec<f64> = x.iter().map(|x| x * cut).collect();
+            let length = c.sqrt() * dot(&x, &x).sqrt();
+            let factor = length.tanh() / length;
+            x.iter().map(|x| x * factor).collect::<Vec<f64>>()
+        };
+        let (x, y) = (
+            mapped(x).iter().map(|x| -x).collect::<Vec<f64>>(),
+            mapped(y),
+        );
+        let (xy, xx, yy) = (dot(&x, &y), dot(&x, &x), dot(&y, &y));
+        let sum = x.iter().zip(&y).map(|(x, y)| {
+            ((1.0 + 2.0 * c * xy + c * yy) * x + (1.0 - c * xx) * y)
+                / (1.0 + 2.0 * c * xy + c * c * xx * yy)
+        });
+        let sum: Vec<f64> = sum.collect();
+        2.0 / c.sqrt() * (c.sqrt() * dot(&sum, &sum).sqrt()).atanh()
+    }
+
+    #[test]
+    fn the_hyperbolic_distance_is_that_of_a_loop_and_its_slope_that_of_quotients() {
+        for (curvature, clip) in [(0.1, 2.3), (1.0, 0.7), (0.01, 1e3)] {
+            let ball = Hyperbolic { curvature, clip };
+            let (x, y) = (noise(1, 4, 3) * 2.0, noise(2, 5, 3) * 2.0);
+            let leaf = x.set_requires_grad(true);
+            let found = Distance::Hyperbolic(ball).matrix(&leaf, &y);
+            let slope = rows(&gradient(&found.sum(None::<Kind>), &leaf));
+            let (found, x, y) = (rows(&found.detach()), rows(&leaf.detach()), rows(&y));
+            for (i, x) in x.iter().enumerate() {
+                for (j, y) in y.iter().enumerate() {
+                    let expected = hyperbolic_of_pair(ball, x, y);
+                    assert!((found[i][j] - expected).abs() < 1e-12 * (1.0 + expected));
+                }
+                for coordinate in 0..3 {
+                    let sum = |step: f64| {
+                        let mut moved = x.clone();
+                        moved[coordinate] += step;
+                        y.iter()
+                            .map(|y| hyperbolic_of_pair(ball, &moved, y))
+                            .sum::<f64>()
+                    };
+                    let quotient = (sum(1e-6) - sum(-1e-6)) / 2e-6;
+                    assert!((slope[i][coordinate] - quotient).abs() < 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hyperbolic_space_of_little_curvature_is_euclidean_at_twice_the_length() {
+        let ball = Hyperbolic {
+            curvature: 1e-10,
+            clip: 100.0,
+        };
+        let (x, y) = (noise(1, 4, 3), noise(2, 5, 3));
+        let found = Distance::Hyperbolic(ball).matrix(&x, &y);
+        let expected = Distance::Euclidean.matrix(&x, &y) * 2.0;
+        assert_close(&found, &expected, 1e-8, "distance");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Losses that compare images with parameters of classes instead of other images.
 //!
 //! Depending on the paper, these parameters are called proxies, centers or weights. Here they are
-//! rows, one or more for each class, scaled to length one before they are compared, as embeddings
-//! are. Their initial values are distributed as in pytorch-metric-learning (PML), but drawn from
+//! rows, one or more for each class, scaled to length one before they are compared unless a loss says otherwise, as
+//! embeddings are. Their initial values are distributed as in pytorch-metric-learning (PML), but drawn from
 //! [`crate::random`]. Labels are 0 to C - 1.
 //!
 //! [`ClassLoss`] holds the rows. Most of these losses are a cross entropy and implement [`Logits`];
@@ -58,6 +58,11 @@ pub trait ClassRows: LossPart + Send {
         1
     }
 
+    /// Returns the rows as they are compared.
+    fn compared(&self, rows: &Tensor) -> Tensor {
+        normalize(rows)
+    }
+
     /// Returns the distribution of the initial values.
     fn initial(&self, _classes: i64) -> Init {
         Init::Normal(1.0)
@@ -66,14 +71,14 @@ pub trait ClassRows: LossPart + Send {
 
 /// A loss of rows of classes.
 pub trait ClassTerms: ClassRows {
-    /// Returns the terms of a batch, given the rows `[classes * rows per class, d]` of length one.
+    /// Returns the terms of a batch, given the rows `[classes * rows per class, d]` as they are compared.
     fn terms(&self, batch: &LossInput, rows: &Tensor) -> Terms;
 }
 
 /// A loss that is the cross entropy of logits, with a term for each image.
 pub trait Logits: ClassRows {
-    /// Returns the logits `[n, classes]`, given the rows `[classes * rows per class, d]` of length
-    /// one.
+    /// Returns the logits `[n, classes]`, given the rows `[classes * rows per class, d]` as they
+    /// are compared.
     fn logits(&self, batch: &LossInput, rows: &Tensor) -> Tensor;
 
     /// Returns the weight of each image: `[n]`. See [`LossInput::weights`].
@@ -133,7 +138,7 @@ impl<S: ClassTerms> LossPart for ClassLoss<S> {
 
 impl<S: ClassTerms> Loss for ClassLoss<S> {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let rows = normalize(self.rows.get(self.settings.name()));
+        let rows = self.settings.compared(self.rows.get(self.settings.name()));
         self.settings.terms(batch, &rows)
     }
 

@@ -42,6 +42,8 @@ impl LossInput<'_> {
             Distance::Euclidean | Distance::Lp(_) => (0.0, 2.0),
             Distance::Cosine | Distance::DotProduct => (1.0, 2.0),
             Distance::SquaredEuclidean | Distance::SignalToNoise => (0.0, 4.0),
+            // Twice the length of each, from one side of the ball to the other.
+            Distance::Hyperbolic(ball) => (0.0, 4.0 * ball.clip.min(1.0)),
         };
         self.distance.excess_over(&self.distances(), nearest) * (bins as f64 / range)
     }

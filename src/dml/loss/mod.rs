@@ -33,6 +33,7 @@ mod golden;
 mod hard_mining_dm;
 mod hierarchical_triplet;
 mod histogram;
+mod large_margin_softmax;
 mod lifted;
 mod lifted_dm;
 mod margin;
@@ -55,8 +56,10 @@ mod semi_hard_dm;
 mod smooth_ap;
 mod snr_contrastive;
 mod soft_triple;
+mod sphere_face;
 mod sub_center_arc_face;
 mod sup_con;
+mod threshold_consistent_margin;
 mod triplet;
 
 use schema::{Distance, LossPart, Reduction, ReferenceKind};

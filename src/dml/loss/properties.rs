@@ -361,6 +361,7 @@ fn every_distance_has_a_finite_cost_and_gradient() {
         Distance::SignalToNoise,
         Distance::DotProduct,
         Distance::Lp(1.0),
+        Distance::Hyperbolic(schema::Hyperbolic::default()),
     ];
     for ((name, loss), distance) in every_loss()
         .iter()

@@ -121,8 +121,8 @@ fn slopes(number: u64, gradient: &Tensor) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use schema::{
-        ArcFace, Contrastive, CosFace, Distance, Loss, MultiSimilarity, NormalizedSoftmax, Triplet,
-        WeightedLoss, Xbm,
+        ArcFace, Contrastive, CosFace, Distance, Loss, MultiSimilarity, NormalizedSoftmax,
+        ThresholdConsistentMargin, Triplet, WeightedLoss, Xbm,
     };
 
     use super::*;
@@ -166,6 +166,8 @@ mod tests {
                 objective.sample(true).unwrap()
             };
             let own = sample(&own);
+            let built_in = WeightedLoss::of(ThresholdConsistentMargin::default().into());
+            assert!(own.agrees(&sample(&built_in)), "{own:?}");
             assert!(own.agrees(&sample(&on_cosine(0.9, 0.5))), "{own:?}");
             for other in [on_cosine(0.9, 0.501), on_cosine(0.899, 0.5)] {
                 assert!(!own.agrees(&sample(&other)), "{other:?}");

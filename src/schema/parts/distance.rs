@@ -25,6 +25,40 @@ pub enum Distance {
     SignalToNoise,
     /// The p-norm of the difference; p is at least 1.
     Lp(#[serde(deserialize_with = "norm")] f64),
+    /// The distance in hyperbolic space (Ermolov et al., CVPR 2022).
+    Hyperbolic(Hyperbolic),
+}
+
+/// The Poincare ball, on which embeddings lie by the exponential map at its center.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hyperbolic {
+    /// The negative curvature: the radius of the ball is one over its root.
+    #[serde(deserialize_with = "above_zero")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub curvature: f64,
+    /// Longer embeddings are shortened to this length before they are mapped.
+    #[serde(deserialize_with = "above_zero")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub clip: f64,
+}
+
+impl Default for Hyperbolic {
+    fn default() -> Hyperbolic {
+        Hyperbolic {
+            curvature: 0.1,
+            clip: 2.3,
+        }
+    }
+}
+
+fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    match f64::deserialize(deserializer)? {
+        number if number.is_finite() && number > 0.0 => Ok(number),
+        number => Err(D::Error::custom(format!(
+            "{number} is not allowed, expected a number above 0"
+        ))),
+    }
 }
 
 fn norm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -48,6 +82,7 @@ impl Distance {
             Distance::DotProduct,
             Distance::SignalToNoise,
             Distance::Lp(1.0),
+            Distance::Hyperbolic(Hyperbolic::default()),
         ]
     }
 
@@ -62,6 +97,11 @@ impl Distance {
                 Card::new("signal_to_noise", "var(x - y) / var(x)").from("Yuan et al., CVPR 2019")
             }
             Distance::Lp(_) => Card::new("lp", "p-norm of x - y"),
+            Distance::Hyperbolic(_) => Card::new(
+                "hyperbolic",
+                "distance in the Poincare ball of a curvature (0.1), of x and y cut to the length clip (2.3) and mapped onto it",
+            )
+            .from("Ermolov et al., CVPR 2022"),
         }
     }
 

@@ -24,7 +24,7 @@ mod script;
 
 pub use backbone::*;
 pub use dataset::*;
-pub use distance::Distance;
+pub use distance::{Distance, Hyperbolic};
 pub use link::*;
 pub use loss::*;
 pub use memory::*;

@@ -137,6 +137,11 @@ mod tests {
             ("ProxyNCALoss", "proxy_nca"),
             ("NPairsLoss", "n_pair"),
             ("SubCenterArcFaceLoss", "sub_center_arc_face"),
+            ("SphereFaceLoss", "sphere_face"),
+            (
+                "ThresholdConsistentMarginLoss",
+                "threshold_consistent_margin",
+            ),
             ("LiftedStructureLoss", "lifted"),
             ("GeneralizedLiftedStructureLoss", "generalized_lifted"),
             ("multi-similarity", "multi_similarity"),

@@ -47,7 +47,7 @@ pub enum BeyondMargin {
 #[derive(Clone, Copy, Debug)]
 pub struct LossFacts {
     /// The distances on which the loss is defined, its default first. A p-norm is accepted wherever
-    /// the Euclidean distance is.
+    /// the Euclidean distance is, the hyperbolic distance where the cosine is, too.
     pub distances: &'static [Distance],
     /// The default reduction of its terms.
     pub reduction: Reduction,
@@ -253,6 +253,10 @@ fn useless(references: ReferenceKind, with: Combination) -> Option<(&'static str
 fn is_accepted(distance: Distance, accepted: &[Distance]) -> bool {
     match distance {
         Distance::Lp(_) => accepted.contains(&Distance::Euclidean),
+        // The losses that only need to know what is closer.
+        Distance::Hyperbolic(_) => {
+            accepted.contains(&Distance::Euclidean) && accepted.contains(&Distance::Cosine)
+        }
         Distance::Cosine
         | Distance::Euclidean
         | Distance::SquaredEuclidean

@@ -20,6 +20,7 @@ mod global;
 mod hard_mining_dm;
 mod hierarchical_triplet;
 mod histogram;
+mod large_margin_softmax;
 mod lifted;
 mod lifted_dm;
 mod margin;
@@ -38,9 +39,11 @@ mod semi_hard_dm;
 mod smooth_ap;
 mod snr_contrastive;
 mod soft_triple;
+mod sphere_face;
 mod sub_center_arc_face;
 mod sum;
 mod sup_con;
+mod threshold_consistent_margin;
 mod triplet;
 
 pub use clustering::Refinement;
@@ -97,6 +100,9 @@ parts! {
         ArcFace(arc_face::ArcFace),
         SoftTriple(soft_triple::SoftTriple),
         SubCenterArcFace(sub_center_arc_face::SubCenterArcFace),
+        LargeMarginSoftmax(large_margin_softmax::LargeMarginSoftmax),
+        SphereFace(sphere_face::SphereFace),
+        ThresholdConsistentMargin(threshold_consistent_margin::ThresholdConsistentMargin),
     }
     and {
         /// A weighted sum of other losses.
