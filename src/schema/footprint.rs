@@ -46,6 +46,8 @@ const PROCESS: u64 = 300 << 20;
 /// their gradient, the state of an optimizer, the best weights, and what is written.
 const COPIES_TO_EVALUATE: u64 = 2;
 const COPIES_TO_TRAIN: u64 = 6;
+/// The average of the weights, and the weights themselves while the average is measured.
+const COPIES_TO_AVERAGE: u64 = 2;
 
 impl Recipe {
     /// Returns how many images are embedded at a time on a device.
@@ -76,7 +78,11 @@ impl Recipe {
             .map_or(batch, |chunk| batch.min(chunk.into()));
         let pixels = square(self.transform.train_side(&self.images));
         let maps = at_a_time * pixels * u64::from(self.footprint().training) / self.model.shrink();
-        Some(PROCESS + COPIES_TO_TRAIN * self.bytes_of_parameters() + maps)
+        let copies = match training.ema {
+            Some(_) => COPIES_TO_TRAIN + COPIES_TO_AVERAGE,
+            None => COPIES_TO_TRAIN,
+        };
+        Some(PROCESS + copies * self.bytes_of_parameters() + maps)
     }
 
     /// Returns the bytes of the trained network in a file, roughly.

@@ -107,7 +107,7 @@ pub use reply::{
 pub use sample::ObjectiveSample;
 pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
 pub use survey::Survey;
-pub use timing::{Clip, Guards, Span, WarmUp};
+pub use timing::{Clip, Ema, Guards, Span, WarmUp};
 pub use units::bytes_in_words;
 pub use work::{
     Amount, CheckScriptWork, CompareWork, Comparison, EmbedWork, EmbeddingFiles, EnsembleWork,

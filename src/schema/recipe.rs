@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Clip, Dataset, Distance, Guards, Links, Loss, Memory, Metric, Miner, Model, Optimizer,
+    Clip, Dataset, Distance, Ema, Guards, Links, Loss, Memory, Metric, Miner, Model, Optimizer,
     Reduction, Regularizer, Sampler, Schedule, ScriptFile, Span, StoredImages, Survey, Transform,
     WarmUp, WeightedLoss,
 };
@@ -194,6 +194,9 @@ pub struct Training {
     /// least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch_steps: Option<u64>,
+    /// The average of the weights that is validated, kept and measured. Absent: the weights themselves are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<Ema>,
     /// A bound on gradients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<Clip>,
@@ -340,6 +343,7 @@ impl Training {
             survey: None,
             freeze_trunk: None,
             epoch_steps: None,
+            ema: None,
             clip: None,
             accumulate: 1,
             chunk: None,

@@ -1,4 +1,4 @@
-//! Times, warm-up, clipping and guards of a training.
+//! Times, warm-up, clipping, averaging and guards of a training.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,16 @@ settings! {
         /// A training has collapsed when the mean cosine similarity of two images of a batch is above this for a
         /// hundred steps. 1: it goes on.
         collapse: f64 = 0.999,
+    }
+}
+
+settings! {
+    /// The exponential moving average of a network's weights and running statistics.
+    Ema {
+        /// Weight of the average so far in each step.
+        decay: f64 = 0.9998,
+        /// True if this weight is at most `1 - (1 + t)^(-2/3)` at step `t`, from 0.
+        warm_up: bool = false,
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) struct Snapshot {
     pub(crate) optimizers: Vec<State>,
     pub(crate) memory: Option<State>,
     pub(crate) survey: Option<State>,
+    /// The average of the weights.
+    pub(crate) average: Option<State>,
 }
 
 /// The counters of a training.
@@ -156,7 +158,12 @@ fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(), Failed> 
     tensors.extend(prefixed("losses", &snapshot.losses));
     let optimizers = snapshot.optimizers.iter().enumerate();
     tensors.extend(optimizers.flat_map(|(place, state)| prefixed(&optimizer(place), state)));
-    for (prefix, state) in [("memory", &snapshot.memory), ("survey", &snapshot.survey)] {
+    let parts = [
+        ("memory", &snapshot.memory),
+        ("survey", &snapshot.survey),
+        ("average", &snapshot.average),
+    ];
+    for (prefix, state) in parts {
         tensors.extend(state.iter().flat_map(|state| prefixed(prefix, state)));
     }
     tensors.extend(
@@ -285,6 +292,7 @@ fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
             .collect(),
         memory: of_part("memory"),
         survey: of_part("survey"),
+        average: of_part("average"),
     }
 }
 
@@ -343,6 +351,7 @@ mod tests {
             ],
             memory: None,
             survey: Some(state(8.0)),
+            average: Some(state(9.0)),
         }
     }
 
@@ -365,7 +374,10 @@ mod tests {
             (example().losses, example().optimizers)
         );
         assert!(read.memory.is_none());
-        assert_eq!(read.survey, example().survey);
+        assert_eq!(
+            (read.survey, read.average),
+            (example().survey, example().average)
+        );
         let best = read.best.unwrap();
         assert_eq!(
             (best.step, best.scores[&Metric::MapAtR].to_bits()),

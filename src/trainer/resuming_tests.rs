@@ -2,7 +2,7 @@
 
 use schema::{
     Activation, AdamW, Additive, Adversarial, AnchorNeighbor, Binomial, Boost, Cascade, CascadeOf,
-    ClassBalanced, Clip, Cosine, Decayed, Diversity, Divide, EmbeddingHead, FixedPairs,
+    ClassBalanced, Clip, Cosine, Decayed, Diversity, Divide, Ema, EmbeddingHead, FixedPairs,
     Hierarchical, HierarchicalTriplet, Join, Links, MemoryInit, MemoryKey, MemoryWrap, Miner,
     MultiStep, Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling, Survey, TreeOf,
     WarmUp, WeightedLoss,
@@ -127,12 +127,18 @@ const SAMPLERS: [Change; 5] = [
     |training| training.sampler = Sampler::FixedPairs(FixedPairs { batch: 12 }),
 ];
 
-const STEPS: [Change; 5] = [
+const STEPS: [Change; 6] = [
     |training| training.accumulate = 2,
     |training| training.chunk = Some(5),
     |training| training.clip = Some(Clip::Norm(0.1)),
     |training| training.clip = Some(Clip::Value(1e-3)),
     |training| training.patience = Some(2),
+    |training| {
+        training.ema = Some(Ema {
+            decay: 0.9,
+            warm_up: true,
+        })
+    },
 ];
 
 const LOSSES: [Change; 3] = [

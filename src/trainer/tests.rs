@@ -1726,3 +1726,33 @@ fn a_training_without_tuples_is_dead_and_one_with_equal_embeddings_collapsed() {
         (TrainingEnd::Broken(Breakdown::Collapsed), 100)
     );
 }
+
+#[test]
+fn the_network_that_is_kept_is_the_average_of_the_weights_after_each_step() {
+    let mut place = Place::new(stateful());
+    let mut kept = |name: &str, steps, ema| {
+        place.recipe = changed(stateful(), |recipe, training| {
+            recipe.fold = None;
+            training.validate_every = None;
+            (training.steps, training.ema) = (steps, ema);
+        });
+        trained(place.attempt(place.train(name, f64::INFINITY)));
+        Tensor::read_safetensors(files::model(&place.run(name))).unwrap()
+    };
+    let [first, second] = [("first", 1), ("second", 2)].map(|(name, steps)| kept(name, steps, None));
+    let ema = schema::Ema {
+        decay: 0.75,
+        warm_up: false,
+    };
+    for (name, found) in kept("averaged", 2, Some(ema)) {
+        let of = |state: &[(String, Tensor)]| {
+            let mut tensors = state.iter();
+            let (_, tensor) = tensors.find(|(other, _)| *other == name).unwrap();
+            tensor.shallow_clone()
+        };
+        let (first, second) = (of(&first), of(&second));
+        assert!(first != second, "{name}");
+        let error = (&first * 0.75 + &second * 0.25 - &found).abs().max();
+        assert!(error.double_value(&[]) < 1e-6, "{name}");
+    }
+}

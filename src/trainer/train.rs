@@ -16,7 +16,7 @@ use dml::{
     division::Division,
     gradient_cache::Embedded,
     memory::MemoryBatch,
-    model::Network,
+    model::{Network, WeightAverage},
     objective::Objective,
     optim::LrSchedule,
     sampler::{BatchSampler, LabeledImages},
@@ -235,6 +235,8 @@ impl Batch {
 /// The state of a training: what changes from step to step.
 struct TrainState {
     network: Network,
+    /// The average of its weights, which is measured and kept in their place.
+    average: Option<WeightAverage>,
     objective: Objective,
     optimizers: Optimizers,
     /// As the latest survey has it.
@@ -290,7 +292,9 @@ impl TrainState {
             assemble::objective(training, &network, labels, &context.scripts, seed)?;
         let optimizers = Optimizers::new(training, &mut network, &mut objective)?;
         let length = context.length;
+        let ema = training.ema.as_ref();
         Ok(TrainState {
+            average: ema.map(|settings| WeightAverage::new(settings, &network)),
             network,
             objective,
             optimizers,
@@ -345,6 +349,9 @@ impl TrainState {
         if let (Some(memory), Some(state)) = (&mut self.objective.memory, &snapshot.memory) {
             memory.restore(state)?;
         }
+        if let Some(average) = &mut self.average {
+            average.restore(snapshot.average.as_deref().unwrap_or_default())?;
+        }
         if let Some(survey) = &snapshot.survey {
             self.restore_survey(context, survey)?;
         }
@@ -364,6 +371,7 @@ impl TrainState {
             optimizers: self.optimizers.states(),
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
             survey: survey::state(&self.objective, self.division.as_ref()),
+            average: self.average.as_ref().map(WeightAverage::state),
         };
         self.checkpoints.begin(self.progress.step, copied)
     }
@@ -538,6 +546,9 @@ impl TrainState {
             );
         }
         self.progress.step = step + 1;
+        if let Some(average) = &mut self.average {
+            average.update(&self.network, step + 1);
+        }
         let monitor = &mut self.progress.monitor;
         let is_collapsed = last.is_some_and(|embeddings| {
             monitor.is_collapsed(&training.guards, step + 1, &embeddings)
@@ -632,13 +643,16 @@ impl TrainState {
         }
         let metrics = measured(training.select);
         let known = &context.split.of_validation;
-        let embedder = Embedder {
-            recipe: &context.work.recipe,
-            network: &self.network,
-            batches: &context.batches,
-        };
         self.progress.unvalidated = false;
-        let scores = match evaluate::validate(embedder, images, known, &metrics, stop)? {
+        let validated = self.with_measured(|network| {
+            let embedder = Embedder {
+                recipe: &context.work.recipe,
+                network,
+                batches: &context.batches,
+            };
+            evaluate::validate(embedder, images, known, &metrics, stop)
+        });
+        let scores = match validated? {
             Validated::Scores(scores) => scores,
             Validated::NotFinite => {
                 return Ok(Next::End(TrainingEnd::Broken(Breakdown::Diverged)));
@@ -663,7 +677,7 @@ impl TrainState {
             self.best = Some(Best {
                 step,
                 scores,
-                network: self.network.state(),
+                network: self.with_measured(Network::state),
             });
             self.progress.unimproved = 0;
         } else {
@@ -676,6 +690,14 @@ impl TrainState {
             true => Next::End(TrainingEnd::OutOfPatience),
             false => Next::Step,
         })
+    }
+
+    /// Does some work with the network that is measured and kept: it has the averages of the weights if there are any.
+    fn with_measured<T>(&self, work: impl FnOnce(&Network) -> T) -> T {
+        match &self.average {
+            Some(average) => average.in_place(&self.network, work),
+            None => work(&self.network),
+        }
     }
 
     /// True if a training that was stopped before its first step had already been validated.
@@ -704,9 +726,9 @@ impl TrainState {
             empty_steps,
             ..
         } = self.progress;
-        let (kept_step, validation, network) = match self.best {
+        let (kept_step, validation, network) = match self.best.take() {
             Some(best) => (best.step, Some(best.scores), best.network),
-            None => (steps, None, self.network.state()),
+            None => (steps, None, self.with_measured(Network::state)),
         };
         let trained = Trained {
             end,

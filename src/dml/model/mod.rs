@@ -13,6 +13,7 @@
 //! of the backbone's own code, but come from [`crate::random`] and so are the same on every device; or they come from a
 //! file, see [`weights`].
 
+mod average;
 mod backbone;
 mod bn_inception;
 mod conv4;
@@ -52,7 +53,9 @@ use self::{
     trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
     weights::WeightsMismatch,
 };
-pub use self::{heads::Forward, input::Normalization, torchscript::TorchScript};
+pub use self::{
+    average::WeightAverage, heads::Forward, input::Normalization, torchscript::TorchScript,
+};
 use crate::{
     blocks::Block,
     distance::normalize,
@@ -459,6 +462,11 @@ impl Network {
     /// Returns everything that is trained.
     pub(crate) fn trainable(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Returns what an average of weights is of: the flat tensors of trainable parameters and of running statistics.
+    fn averaged(&self) -> [&Tensor; 2] {
+        [self.parameters.flat(), self.statistics.flat()]
     }
 
     /// Returns a copy of all weights and running statistics: `parameters`, `statistics` and, if something is frozen,

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use schema::{
-    Background, Cache, Clip, Color, Dataset, Decayed, Distance, Guards, ImageSize, Join, Labels,
+    Background, Cache, Clip, Color, Dataset, Decayed, Distance, Ema, Guards, ImageSize, Join, Labels,
     Links, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler,
     Schedule, Span, StoredImages, Survey, TrainingHalf, TrainingImages, Transform, WarmUp,
 };
@@ -236,6 +236,10 @@ pub struct TrainingTable {
     pub freeze_trunk: Option<Span>,
     /// Steps of an epoch; absent: as many as take as many images as there are.
     pub epoch_steps: Option<u64>,
+    /// The exponential moving average of the weights is validated, kept and measured instead of the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-also" = ["model_ema", "ema_decay", "model_ema_decay"]))]
+    pub ema: Option<Ema>,
     /// A bound on gradients.
     pub clip: Option<Clip>,
     /// Batches of one step; absent: one.

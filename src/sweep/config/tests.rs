@@ -680,6 +680,7 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
         ("layer_decay = 0.0", "above 0 and at most 1"),
         ("layer_decay = 1.5", "above 0 and at most 1"),
         ("weight_decay_on = \"norms\"", "expected"),
+        ("ema.decay = 1.0", "above 0 and below 1"),
         ("accumulate = 0", "1 to 10000 batches"),
         ("chunk = 0", "at least 1 image"),
         ("epoch_steps = 0", "at least 1 step"),
@@ -757,6 +758,7 @@ epoch_steps = 100
 clip.value = 10
 layer_decay = 0.75
 weight_decay_on = "matrices"
+ema = { decay = 0.99, warm_up = true }
 accumulate = 2
 chunk = 4
 validate_every = 100

@@ -244,6 +244,7 @@ fn training(
         survey: shared.survey.clone().filter(|_| needs_survey),
         freeze_trunk: shared.freeze_trunk.clone(),
         epoch_steps: shared.epoch_steps,
+        ema: shared.ema.clone(),
         clip: shared.clip,
         accumulate: shared.accumulate.unwrap_or(1),
         chunk: shared.chunk,

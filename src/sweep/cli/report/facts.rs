@@ -34,6 +34,7 @@ fn conditions(point: &Point) -> String {
         in_words(&training["optimizer"]),
     ];
     conditions.extend(layers(&training));
+    conditions.extend(average(&training));
     conditions.extend(training_images(point.training_images));
     let of_losses = &training["loss_optimizer"];
     if !of_losses.is_null() {
@@ -55,6 +56,19 @@ fn layers(training: &Value) -> Option<String> {
         .then(|| "weight decay on matrices alone".to_owned());
     let parts: Vec<String> = [layers, matrices].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Which average of the weights is measured, if one is.
+fn average(training: &Value) -> Option<String> {
+    let ema = &training["ema"];
+    let decay = (!ema.is_null()).then(|| in_words(&ema["decay"]))?;
+    let begins = match ema["warm_up"] == true {
+        true => ", with a warm-up",
+        false => "",
+    };
+    Some(format!(
+        "measured by the exponential moving average of the weights, decay {decay}{begins}"
+    ))
 }
 
 /// Which of the training images are trained on, unless it is all of them.

@@ -236,7 +236,12 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
     let select = training.selecting().heading();
     let choice = canonical_json(&(training.select, training.validate_every, training.patience));
     let family = name_of(&training.optimizer);
-    let layers = (&family, training.weight_decay_on, training.layer_decay);
+    let of_optimizer = (
+        &family,
+        training.weight_decay_on,
+        training.layer_decay,
+        &training.ema,
+    );
     vec![
         ComparedSetting::shared(
             Compared::Trunk,
@@ -260,7 +265,7 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
         ComparedSetting::shared(
             Compared::Optimizer,
             "training.optimizer",
-            canonical_json(&layers),
+            canonical_json(&of_optimizer),
             family,
         ),
         ComparedSetting::shared(Compared::Steps, "training.steps", steps.clone(), steps),

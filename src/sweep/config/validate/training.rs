@@ -199,6 +199,14 @@ fn sizes(training: &TrainingTable) -> Checked {
     }
     require(
         training
+            .ema
+            .as_ref()
+            .is_none_or(|ema| ema.decay > 0.0 && ema.decay < 1.0),
+        "training.ema.decay",
+        "expected a number above 0 and below 1",
+    )?;
+    require(
+        training
             .accumulate
             .is_none_or(|batches| (1..=MOST_BATCHES).contains(&batches)),
         "training.accumulate",
