@@ -1,7 +1,8 @@
-"""Golden values of layer-wise learning rates, of weight decay on matrices alone and of averages of weights, for
-scripts/golden.py.
+"""Golden values of layer-wise learning rates, of weight decay on matrices alone, of averages of weights and of stochastic
+depth, for scripts/golden.py.
 
-The rules are timm's: which layer a parameter belongs to, whether it decays, and how weights are averaged.
+The rules are timm's: which layer a parameter belongs to, whether it decays, how weights are averaged, and how often a block is
+skipped.
 """
 
 import numpy
@@ -97,7 +98,17 @@ def averages(write):
     write("optim", "averages", {"weights": weights.tolist(), "means": means.tolist(), "cases": cases})
 
 
+def drop_path(write):
+    """How often an image skips each block."""
+    from timm.layers import calculate_drop_path_rates
+
+    cases = [(0.1, 12), (0.5, 18), (0.3, 2)]
+    cases = [{"rate": rate, "rates": calculate_drop_path_rates(rate, blocks)} for rate, blocks in cases]
+    write("model", "drop_path", {"cases": cases})
+
+
 def write_all(write):
     layers(write)
     group_steps(write)
     averages(write)
+    drop_path(write)

@@ -41,9 +41,8 @@ impl Embedded {
             Some(chunk) => {
                 let chunks = images.split(chunk, 0);
                 let first = || {
-                    chunks
-                        .iter()
-                        .map(|chunk| network.forward_heads(chunk, true))
+                    numbered(&chunks)
+                        .map(|(first, chunk)| network.forward_part(chunk, first))
                         .collect::<Vec<_>>()
                 };
                 let parts = network.keeping_statistics(|| no_grad(first));
@@ -80,18 +79,27 @@ impl Embedded {
         let (of_embeddings, of_heads, of_losses) =
             objective.gradients_at(&self.embeddings, network, loss);
         let size = chunks[0].size()[0];
-        let parts = chunks
-            .iter()
-            .zip(of_embeddings.split(size, 0))
-            .map(|(images, gradient)| {
-                network.gradient(&(network.forward(images, true) * gradient).sum(None::<Kind>))
-            });
+        let parts = numbered(&chunks).zip(of_embeddings.split(size, 0)).map(
+            |((first, images), gradient)| {
+                let embeddings = network.forward_part(images, first).embeddings;
+                network.gradient(&(embeddings * gradient).sum(None::<Kind>))
+            },
+        );
         let of_network = parts.chain(of_heads).reduce(|sum, part| sum + part);
         (
             of_network.unwrap_or_else(|| network.trainable().flat().zeros_like()),
             of_losses,
         )
     }
+}
+
+/// Returns the chunks of a batch, each with the place of its first image.
+fn numbered(chunks: &[Tensor]) -> impl Iterator<Item = (i64, &Tensor)> {
+    chunks.iter().scan(0, |next, chunk| {
+        let first = *next;
+        *next += chunk.size()[0];
+        Some((first, chunk))
+    })
 }
 
 #[cfg(test)]

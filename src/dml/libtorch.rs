@@ -2,7 +2,12 @@
 
 #![expect(unsafe_code, reason = "functions of C")]
 
-use std::ffi::c_int;
+use std::{
+    ffi::{c_int, c_void},
+    mem::ManuallyDrop,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+};
 
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
@@ -13,6 +18,79 @@ unsafe extern "C" {
     fn dml_release_gpu_memory() -> bool;
     fn dml_release_main_memory();
     fn dml_free_bytes(gpu: c_int) -> i64;
+    fn dml_computed_again(
+        output: *mut C_tensor,
+        input: *const C_tensor,
+        parameters: *const *const C_tensor,
+        count: i64,
+        compute: extern "C" fn(*const c_void, *mut C_tensor) -> *mut C_tensor,
+        discard: extern "C" fn(*mut c_void),
+        closure: *mut c_void,
+    );
+    fn dml_count_bytes() -> *mut c_void;
+    fn dml_most_bytes(count: *mut c_void) -> i64;
+}
+
+/// What maps one tensor to another, in the graph of autograd.
+type Compute = Box<dyn Fn(&Tensor) -> Tensor>;
+
+/// Returns what `compute` makes of an input, without the graph that leads there. For the gradients with respect to the
+/// input and to `parameters`, which have to be all the others that it depends on, it computes the same again. It is called
+/// on the thread that computes gradients, while the thread that asks for them waits.
+pub(crate) fn recomputed(
+    input: &Tensor,
+    parameters: &[Tensor],
+    compute: impl Fn(&Tensor) -> Tensor + 'static,
+) -> Tensor {
+    // With its graph, if one is asked for: without it, libtorch may choose kernels that round differently.
+    let mut output = compute(input).detach();
+    let parameters: Vec<*const C_tensor> = parameters.iter().map(Tensor::as_ptr).collect();
+    let closure: Box<Compute> = Box::new(Box::new(compute));
+    // SAFETY: the tensors outlive the call, which holds on to what it needs; the closure is discarded once.
+    unsafe {
+        dml_computed_again(
+            output.as_mut_ptr(),
+            input.as_ptr(),
+            parameters.as_ptr(),
+            parameters.len() as i64,
+            compute_again,
+            discard,
+            Box::into_raw(closure).cast(),
+        );
+    }
+    output
+}
+
+/// Returns a new tensor, or null after a panic.
+extern "C" fn compute_again(closure: *const c_void, input: *mut C_tensor) -> *mut C_tensor {
+    let again = AssertUnwindSafe(|| {
+        // SAFETY: the closure is that of `recomputed`; the input stays that of the caller.
+        let (compute, input) = unsafe {
+            let input = ManuallyDrop::new(Tensor::from_ptr(input));
+            (&*closure.cast::<Compute>(), input)
+        };
+        compute(&input)
+    });
+    match catch_unwind(again) {
+        Ok(output) => ManuallyDrop::new(output).as_mut_ptr(),
+        Err(_) => ptr::null_mut(),
+    }
+}
+
+extern "C" fn discard(closure: *mut c_void) {
+    // SAFETY: the closure is that of `recomputed`, and nothing uses it any more.
+    drop(unsafe { Box::from_raw(closure.cast::<Compute>()) });
+}
+
+/// Does some work, and returns by how many bytes the main memory of tensors grew at most. Counts what this thread allocates.
+pub fn most_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    // SAFETY: what the first function returns is given to the second one, once.
+    unsafe {
+        let count = dml_count_bytes();
+        let result = work();
+        let most = dml_most_bytes(count);
+        (result, most.unsigned_abs())
+    }
 }
 
 /// Returns this number of bytes in memory that a GPU copies from and to by itself; nothing if there is none.

@@ -53,6 +53,8 @@ pub enum Purpose {
     Comparison = 31,
     /// The initial centers of clusters. Counters: 0, 0.
     Clusters = 20,
+    /// Which images of a batch skip a branch of a residual block. Counters: batch, branch.
+    Depth = 25,
 }
 
 /// A sequence of random numbers.

@@ -47,6 +47,16 @@ pub struct Model {
     /// Compute dtype of the backbone.
     #[serde(default, skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
+    /// The probability with which an image skips a branch of the last residual block in training; it grows linearly from 0
+    /// at the first block (stochastic depth).
+    #[serde(default, skip_serializing_if = "is_none")]
+    #[schemars(extend("x-also" = ["drop_path_rate", "stochastic_depth"]))]
+    pub drop_path: f64,
+    /// True if only the inputs of residual blocks are kept for the gradient, and the rest is computed again: the same
+    /// results in less memory and more time.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("x-also" = ["gradient_checkpointing", "grad_checkpointing"]))]
+    pub checkpointing: bool,
     /// True if convolutions on a GPU may round their factors to TF32, which has 11 bits of precision, as in PyTorch by
     /// default. Matrix products are never rounded.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
@@ -55,6 +65,11 @@ pub struct Model {
 
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_none(probability: &f64) -> bool {
+    *probability == 0.0
 }
 
 impl Model {
@@ -72,6 +87,8 @@ impl Model {
             batch_norm: BatchNorm::Train,
             freeze: Vec::new(),
             precision: Precision::F32,
+            drop_path: 0.0,
+            checkpointing: false,
             tf32: true,
         }
     }

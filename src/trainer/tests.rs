@@ -371,8 +371,15 @@ fn transformers_are_trained_and_continued_with_the_same_bits() {
             training.steps = 3;
         }));
         continues_after(&place, 2, &place.trained("undisturbed"));
+        place.recipe.model.drop_path = 0.3;
+        place.trained("skipping");
+        place.recipe.model.checkpointing = true;
+        place.trained("computed again");
+        assert!(place.model("skipping") == place.model("computed again"));
+        assert!(place.model("skipping") != place.model("undisturbed"));
         place.recipe.model.precision = Precision::Bf16;
-        assert_eq!(place.trained("rounded").steps, 3);
+        let rounded = Place::new(place.recipe);
+        continues_after(&rounded, 2, &rounded.trained("undisturbed"));
     }
 }
 
@@ -1739,7 +1746,8 @@ fn the_network_that_is_kept_is_the_average_of_the_weights_after_each_step() {
         trained(place.attempt(place.train(name, f64::INFINITY)));
         Tensor::read_safetensors(files::model(&place.run(name))).unwrap()
     };
-    let [first, second] = [("first", 1), ("second", 2)].map(|(name, steps)| kept(name, steps, None));
+    let [first, second] =
+        [("first", 1), ("second", 2)].map(|(name, steps)| kept(name, steps, None));
     let ema = schema::Ema {
         decay: 0.75,
         warm_up: false,

@@ -578,6 +578,7 @@ impl TrainState {
         };
         let chosen = context.batch(batch, sampler)?;
         self.fill_memory(context, batch, chosen.numbers.len())?;
+        self.network.begin_batch(batch);
         let embedded = Embedded::new(
             &self.network,
             &chosen.images,

@@ -89,10 +89,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{
-        model::NetworkConfig,
-        testing::golden,
-    };
+    use crate::{model::NetworkConfig, testing::golden};
 
     fn numbers(value: &serde_json::Value) -> Vec<f64> {
         serde_json::from_value(value.clone()).unwrap()

@@ -1,6 +1,8 @@
 //! ConvNeXt (Liu et al., CVPR 2022), with the names of timm: four stages of blocks, each a depthwise convolution, a layer
 //! norm and two layers for each position by itself. The features are the mean of the last map, behind a layer norm.
 
+use std::ops::Range;
+
 use schema::{ConvnextB, ConvnextT};
 use tch::{Kind, Tensor};
 
@@ -8,6 +10,7 @@ use super::{
     layers::{
         Conv, Convolutions, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape,
     },
+    residual::{Branch, Recomputable},
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::{Made, Naming},
 };
@@ -19,7 +22,7 @@ const EPSILON: f64 = 1e-6;
 const SCALE: f32 = 1e-6;
 
 /// Blocks and channels of each stage.
-type Stages = [(i64, i64); 4];
+type Stages = [(usize, i64); 4];
 
 const TINY: Stages = [(3, 96), (3, 192), (9, 384), (3, 768)];
 const BASE: Stages = [(3, 128), (3, 256), (27, 512), (3, 1024)];
@@ -35,7 +38,7 @@ struct ConvNext {
 struct Stage {
     /// Halves the map. Absent from the first stage.
     downsample: Option<(LayerNorm, Conv)>,
-    blocks: Vec<Block>,
+    blocks: Vec<Recomputable<Block>>,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ struct Block {
     norm: LayerNorm,
     layers: [Linear; 2],
     scale: Parameter,
+    branch: Branch,
 }
 
 /// Returns the convolution of patches with this side, next to each other.
@@ -69,10 +73,12 @@ impl ConvNext {
             LayerNorm::new(builder, "stem.1", width, EPSILON),
         );
         let mut built = Vec::new();
-        let mut inputs = width;
+        let all = stages.iter().map(|(blocks, _)| blocks).sum();
+        let (mut inputs, mut first) = (width, 0);
         for (number, (blocks, width)) in stages.into_iter().enumerate() {
-            let name = format!("stages.{number}");
-            built.push(Stage::new(builder, &name, blocks, [inputs, width]));
+            let (name, blocks) = (format!("stages.{number}"), first..first + blocks);
+            first = blocks.end;
+            built.push(Stage::new(builder, &name, blocks, all, [inputs, width]));
             inputs = width;
         }
         builder.begin_head();
@@ -85,7 +91,14 @@ impl ConvNext {
 }
 
 impl Stage {
-    fn new(builder: &mut ParamBuilder, name: &str, blocks: i64, widths: [i64; 2]) -> Stage {
+    /// Returns a stage of these blocks of `all`.
+    fn new(
+        builder: &mut ParamBuilder,
+        name: &str,
+        blocks: Range<usize>,
+        all: usize,
+        widths: [i64; 2],
+    ) -> Stage {
         builder.begin_layer();
         let [inputs, width] = widths;
         let downsample = |builder: &mut ParamBuilder| {
@@ -100,13 +113,18 @@ impl Stage {
         };
         Stage {
             downsample: (inputs != width).then(|| downsample(builder)),
-            blocks: (0..blocks)
-                .map(|number| {
+            blocks: (0..)
+                .zip(blocks)
+                .map(|(number, block): (u32, usize)| {
                     // The first block shares its layer with what halves the map.
                     if number > 0 {
                         builder.begin_layer();
                     }
-                    Block::new(builder, &format!("{name}.blocks.{number}"), width)
+                    let (name, [branch]) = (
+                        format!("{name}.blocks.{number}"),
+                        Branch::of_block(block, all),
+                    );
+                    Recomputable::new(builder, |builder| Block::new(builder, &name, width, branch))
                 })
                 .collect(),
         }
@@ -117,14 +135,14 @@ impl Stage {
             Some((norm, conv)) => conv.forward(context, &normed(norm, context, &map)),
             None => map,
         };
-        self.blocks
-            .iter()
-            .fold(map, |map, block| block.forward(context, &map))
+        self.blocks.iter().fold(map, |map, block| {
+            block.forward(context, &map, Block::forward)
+        })
     }
 }
 
 impl Block {
-    fn new(builder: &mut ParamBuilder, name: &str, width: i64) -> Block {
+    fn new(builder: &mut ParamBuilder, name: &str, width: i64, branch: Branch) -> Block {
         let linear = |builder: &mut ParamBuilder, part: &str, inputs, outputs| {
             let initial = [Init::Normal(0.02), Init::Constant(0.0)];
             Linear::with(builder, &format!("{name}.{part}"), inputs, outputs, initial)
@@ -138,6 +156,7 @@ impl Block {
                 linear(builder, "mlp.fc1", width, 4 * width),
                 linear(builder, "mlp.fc2", 4 * width, width),
             ],
+            branch,
         }
     }
 
@@ -147,7 +166,7 @@ impl Block {
         let [first, second] = &self.layers;
         let hidden = first.forward(context, &positions).gelu("none");
         let added = second.forward(context, &hidden) * context.parameter(self.scale);
-        map + added.permute([0, 3, 1, 2])
+        map + self.branch.added(context, added.permute([0, 3, 1, 2]))
     }
 }
 

@@ -434,6 +434,8 @@ fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two
         frozen: &frozen,
         batch_statistics: false,
         dtype: Kind::Double,
+        stochastic_depth: None,
+        lasting: None,
     };
     let folded = layer.forward(&context, &map);
     let [weight, bias, scale, shift] = &parameters[..] else {

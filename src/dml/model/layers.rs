@@ -11,8 +11,11 @@
 //! direction saves a pass over the map. On a GPU, the many small operations of folding take longer than
 //! that pass.
 
+use std::sync::Arc;
+
 use tch::{Kind, Tensor};
 
+use super::residual::{LastingContext, StochasticDepth};
 use crate::parameters::{Init, ParamSpec};
 
 /// Specifications of the tensors of a network under construction.
@@ -129,6 +132,10 @@ pub(super) struct ForwardContext<'a> {
     pub(super) folds_norms: bool,
     /// The dtype of maps.
     pub(super) dtype: Kind,
+    /// Which images skip which branches. Absent: none do.
+    pub(super) stochastic_depth: Option<StochasticDepth>,
+    /// Keeps the tensors for blocks that are computed again for their gradient. Absent: their inner values are kept.
+    pub(super) lasting: Option<&'a Arc<LastingContext>>,
 }
 
 impl<'a> ForwardContext<'a> {

@@ -31,6 +31,7 @@ mod layers;
 mod mobilenet;
 mod pixels;
 mod pooling;
+mod residual;
 mod resnet;
 mod scripted;
 mod squeezenet;
@@ -45,16 +46,17 @@ use std::{collections::BTreeSet, ops::Range};
 use schema::{Backbone, BatchNorm, Model, Precision, begins_with};
 use tch::{Device, Kind, Tensor, no_grad};
 
+pub use self::{
+    average::WeightAverage, heads::Forward, input::Normalization, torchscript::TorchScript,
+};
 use self::{
     head::HeadLayers,
     heads::{Heads, Maps},
     layers::{ForwardContext, ParamBuilder, channels_last},
     pooling::Pool,
+    residual::{LastingContext, StochasticDepth},
     trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
     weights::WeightsMismatch,
-};
-pub use self::{
-    average::WeightAverage, heads::Forward, input::Normalization, torchscript::TorchScript,
 };
 use crate::{
     blocks::Block,
@@ -126,6 +128,17 @@ pub enum ModelError {
     /// Nothing to pool.
     #[error("this backbone gives no map, there is nothing to pool")]
     NoMap,
+    /// A setting of residual blocks without any.
+    #[error(
+        "this backbone has no residual blocks that images can skip, or that can be computed again"
+    )]
+    NoBlocks,
+    /// A probability that is none, or 1.
+    #[error("images skip blocks with a probability from 0 to below 1, not {found}")]
+    DropPath {
+        /// The value in the settings, in words, because a number may be none.
+        found: String,
+    },
     /// A name that no layer has.
     #[error("there is no layer `{name}` to freeze; this backbone has {}", .known.join(", "))]
     NoSuchLayer {
@@ -190,6 +203,9 @@ pub struct Network {
     trunk_parameters: i64,
     last_layer: u32,
     trunk_frozen: bool,
+    seed: u64,
+    /// Number of the training batch.
+    batch: u64,
 }
 
 impl Network {
@@ -285,6 +301,8 @@ impl Network {
             trunk_parameters,
             last_layer,
             trunk_frozen: false,
+            seed,
+            batch: 0,
         })
     }
 
@@ -297,13 +315,34 @@ impl Network {
 
     /// Like [`forward`](Self::forward), with what a penalty on the heads of a network with several needs.
     pub fn forward_heads(&self, images: &Tensor, train: bool) -> Forward {
-        let images = images.to_device(self.device());
-        let context = self.context(train);
-        let maps = match self.trunk_frozen {
-            true => no_grad(|| self.maps(&context, &self.seen(&images))),
-            false => self.maps(&context, &self.seen(&images)),
+        match train {
+            true => self.forward_part(images, 0),
+            false => self.forward_in(&self.context(false), images),
+        }
+    }
+
+    /// Like [`forward_heads`](Self::forward_heads) in training, with a part of a batch: its images from `first` on.
+    pub(crate) fn forward_part(&self, images: &Tensor, first: i64) -> Forward {
+        let context = ForwardContext {
+            stochastic_depth: self.stochastic_depth(first),
+            ..self.context(true)
         };
-        self.embeddings(&context, &maps)
+        let checkpointing = self.config.model.checkpointing;
+        let lasting = checkpointing.then(|| LastingContext::of(&context));
+        let context = ForwardContext {
+            lasting: lasting.as_ref(),
+            ..context
+        };
+        self.forward_in(&context, images)
+    }
+
+    fn forward_in(&self, context: &ForwardContext, images: &Tensor) -> Forward {
+        let images = images.to_device(self.device());
+        let maps = match self.trunk_frozen {
+            true => no_grad(|| self.maps(context, &self.seen(&images))),
+            false => self.maps(context, &self.seen(&images)),
+        };
+        self.embeddings(context, &maps)
     }
 
     /// Returns what a penalty on heads sees, given the features of [`forward_heads`](Self::forward_heads).
@@ -342,7 +381,20 @@ impl Network {
             batch_statistics: train && self.config.model.batch_norm == BatchNorm::Train,
             folds_norms: self.device() == Device::Cpu,
             dtype: dtype(self.config.model.precision),
+            stochastic_depth: None,
+            lasting: None,
         }
+    }
+
+    /// Returns which images of the batch, from `first` on, skip blocks in training.
+    fn stochastic_depth(&self, first: i64) -> Option<StochasticDepth> {
+        let rate = self.config.model.drop_path;
+        (rate > 0.0).then_some(StochasticDepth {
+            rate,
+            seed: self.seed,
+            batch: self.batch,
+            first,
+        })
     }
 
     /// Returns the embeddings of what the trunk returns.
@@ -393,6 +445,11 @@ impl Network {
             .into_iter()
             .filter(|(_, range)| !range.is_empty())
             .collect()
+    }
+
+    /// Begins the training batch of this number, on which random draws in the network depend.
+    pub fn begin_batch(&mut self, batch: u64) {
+        self.batch = batch;
     }
 
     /// Freezes or unfreezes the trunk. While it is frozen, [`forward`](Self::forward) records no graph for it and its
@@ -587,6 +644,7 @@ impl NetworkConfig {
         if self.model.pooling.is_some() && !self.gives_a_map() {
             return Err(ModelError::NoMap);
         }
+        self.check_blocks()?;
         self.check_widths()?;
         self.check_heads()?;
         if part.input().is_some() && !matches!(self.channels, 1 | 3) {
@@ -595,6 +653,20 @@ impl NetworkConfig {
             });
         }
         Ok(())
+    }
+
+    fn check_blocks(&self) -> Result<(), ModelError> {
+        let rate = self.model.drop_path;
+        if !(0.0..1.0).contains(&rate) {
+            return Err(ModelError::DropPath {
+                found: rate.to_string(),
+            });
+        }
+        let needs_blocks = rate > 0.0 || self.model.checkpointing;
+        match needs_blocks && !self.model.backbone.part().is_made_of_blocks() {
+            true => Err(ModelError::NoBlocks),
+            false => Ok(()),
+        }
     }
 
     fn check_widths(&self) -> Result<(), ModelError> {

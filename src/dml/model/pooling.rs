@@ -65,6 +65,8 @@ mod tests {
             frozen: &frozen,
             batch_statistics: false,
             dtype,
+            stochastic_depth: None,
+            lasting: None,
         };
         pool.forward(&context, map)
     }

@@ -4,6 +4,8 @@
 //! Maps that windows do not cover exactly are padded with zeros at the end, and are not shifted where one window covers
 //! them, as torchvision does. With images of 224 pixels, or a multiple of that, nothing is padded.
 
+use std::ops::Range;
+
 use schema::{SwinB, SwinT};
 use tch::{Device, Kind, Tensor};
 
@@ -11,6 +13,7 @@ use super::{
     layers::{
         Conv, Convolutions, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape,
     },
+    residual::{Branch, Recomputable},
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::{Made, Naming, Unneeded},
 };
@@ -28,7 +31,7 @@ const HEAD_WIDTH: i64 = 32;
 const APART: f64 = -100.0;
 
 /// The number of blocks of each stage.
-type Stages = [i64; 4];
+type Stages = [usize; 4];
 
 #[derive(Debug)]
 struct Swin {
@@ -42,7 +45,7 @@ struct Swin {
 struct Stage {
     /// Halves the map. Absent from the first stage.
     downsample: Option<(LayerNorm, Linear)>,
-    blocks: Vec<Block>,
+    blocks: Vec<Recomputable<Block>>,
 }
 
 #[derive(Debug)]
@@ -54,6 +57,8 @@ struct Block {
     by_distance: Parameter,
     before_layers: LayerNorm,
     layers: [Linear; 2],
+    /// Of the attention and of the layers.
+    branches: [Branch; 2],
     heads: i64,
 }
 
@@ -66,8 +71,12 @@ impl Swin {
     fn new(builder: &mut ParamBuilder, width: i64, stages: Stages) -> Swin {
         builder.convolutions = Convolutions::Normal(0.02);
         let patches = Shape::new(3, width, 4).stride(4).padding(0).biased();
-        let stage = |builder: &mut ParamBuilder, (number, blocks): (u32, i64)| {
-            Stage::new(builder, number, blocks, width << number)
+        let all = stages.iter().sum();
+        let mut first = 0;
+        let mut stage = |builder: &mut ParamBuilder, (number, blocks): (u32, usize)| {
+            let blocks = first..first + blocks;
+            first = blocks.end;
+            Stage::new(builder, number, blocks, all, width << number)
         };
         Swin {
             patches: Conv::new(builder, "patch_embed.proj", patches),
@@ -82,7 +91,14 @@ impl Swin {
 }
 
 impl Stage {
-    fn new(builder: &mut ParamBuilder, number: u32, blocks: i64, width: i64) -> Stage {
+    /// Returns a stage of these blocks of `all`.
+    fn new(
+        builder: &mut ParamBuilder,
+        number: u32,
+        blocks: Range<usize>,
+        all: usize,
+        width: i64,
+    ) -> Stage {
         builder.begin_layer();
         let name = format!("layers.{number}");
         let downsample = |builder: &mut ParamBuilder| {
@@ -100,13 +116,20 @@ impl Stage {
         };
         Stage {
             downsample: (number > 0).then(|| downsample(builder)),
-            blocks: (0..blocks)
-                .map(|block| {
+            blocks: (0..)
+                .zip(blocks)
+                .map(|(number, block): (u32, usize)| {
                     // The first block shares its layer with what halves the map.
-                    if block > 0 {
+                    if number > 0 {
                         builder.begin_layer();
                     }
-                    Block::new(builder, &format!("{name}.blocks.{block}"), width)
+                    let (name, branches) = (
+                        format!("{name}.blocks.{number}"),
+                        Branch::of_block(block, all),
+                    );
+                    Recomputable::new(builder, |builder| {
+                        Block::new(builder, &name, width, branches)
+                    })
                 })
                 .collect(),
         }
@@ -120,14 +143,16 @@ impl Stage {
             }
             None => map,
         };
-        let plain = Windows::of(&map, false);
-        let shifted = Windows::of(&map, true);
-        let windows = [&plain, &shifted].into_iter().cycle();
+        let windows = [false, true].map(|is_shifted| Windows::of(&map, is_shifted));
+        let windows = windows.iter().cycle();
         self.blocks
             .iter()
             .zip(windows)
             .fold(map, |map, (block, windows)| {
-                block.forward(context, &map, windows)
+                let windows = windows.share();
+                block.forward(context, &map, move |block, context, map| {
+                    block.forward(context, map, &windows)
+                })
             })
     }
 }
@@ -174,6 +199,14 @@ impl Windows {
         };
         windows.apart = (shift != [0, 0]).then(|| windows.apart(map.device()));
         windows
+    }
+
+    /// Returns the same windows, whose tensor is never changed.
+    fn share(&self) -> Windows {
+        Windows {
+            apart: self.apart.as_ref().map(Tensor::shallow_clone),
+            ..*self
+        }
     }
 
     /// Returns the map `[n, h, w, d]` as windows `[n, windows, w^2, d]`.
@@ -244,7 +277,7 @@ fn distances(device: Device) -> Tensor {
 }
 
 impl Block {
-    fn new(builder: &mut ParamBuilder, name: &str, width: i64) -> Block {
+    fn new(builder: &mut ParamBuilder, name: &str, width: i64, branches: [Branch; 2]) -> Block {
         let part = |part: &str| format!("{name}.{part}");
         let heads = width / HEAD_WIDTH;
         let distances = (2 * WINDOW - 1) * (2 * WINDOW - 1);
@@ -262,6 +295,7 @@ impl Block {
                 linear(builder, &part("mlp.fc1"), width, 4 * width),
                 linear(builder, &part("mlp.fc2"), 4 * width, width),
             ],
+            branches,
             heads,
         }
     }
@@ -269,11 +303,12 @@ impl Block {
     fn forward(&self, context: &ForwardContext, map: &Tensor, windows: &Windows) -> Tensor {
         let normed = self.before_attention.forward(context, map);
         let attended = self.attention(context, &windows.divided(&normed), windows);
-        let map = map + windows.joined(&attended);
+        let [of_attention, of_layers] = &self.branches;
+        let map = map + of_attention.added(context, windows.joined(&attended));
         let [first, second] = &self.layers;
         let normed = self.before_layers.forward(context, &map);
         let hidden = first.forward(context, &normed).gelu("none");
-        map + second.forward(context, &hidden)
+        map + of_layers.added(context, second.forward(context, &hidden))
     }
 
     /// Returns what positions `[n, windows, w^2, d]` find in their windows.

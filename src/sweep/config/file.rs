@@ -6,8 +6,8 @@
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use schema::{
-    Background, Cache, Clip, Color, Dataset, Decayed, Distance, Ema, Guards, ImageSize, Join, Labels,
-    Links, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler,
+    Background, Cache, Clip, Color, Dataset, Decayed, Distance, Ema, Guards, ImageSize, Join,
+    Labels, Links, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler,
     Schedule, Span, StoredImages, Survey, TrainingHalf, TrainingImages, Transform, WarmUp,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};

@@ -1722,3 +1722,33 @@ fn a_single_part_of_the_classes_can_be_held_out() {
     assert_eq!(folds.len(), 1);
     assert_eq!(folds[0].held_out(964), 771..964);
 }
+
+#[test]
+fn blocks_are_skipped_and_computed_again_where_there_are_some() {
+    let with = |backbone: &str, line: &str| {
+        let dataset = "dataset = \"omniglot\"";
+        let text = edited(dataset, &format!("{dataset}\nimage_size = 32"));
+        let text = text.replace(
+            "backbone = \"conv4\"",
+            &format!("backbone = \"{backbone}\"\n{line}"),
+        );
+        parse(&text).map_err(|error| error.to_string())
+    };
+    let model = |line| with("vit_s16", line).unwrap().points[0].model.clone();
+    assert!(model("checkpointing = true").checkpointing);
+    assert_eq!(model("drop_path = 0.1").drop_path, 0.1);
+    assert_eq!(model(""), model("drop_path = 0.0"));
+    for (backbone, line, expected) in [
+        ("conv4", "drop_path = 0.1", "`conv4` has no blocks for that"),
+        (
+            "conv4",
+            "checkpointing = true",
+            "`conv4` has no blocks for that",
+        ),
+        ("vit_s16", "drop_path = 1.0", "from 0 to below 1"),
+        ("vit_s16", "drop_path = nan", "from 0 to below 1"),
+    ] {
+        let shown = with(backbone, line).unwrap_err();
+        assert!(shown.contains(expected), "{line}\n{shown}");
+    }
+}

@@ -4,7 +4,10 @@ use tch::{Kind, Tensor};
 
 use super::{HEAD_WIDTH, positions::Turned};
 use crate::{
-    model::layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
+    model::{
+        layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
+        residual::Branch,
+    },
     parameters::Init,
 };
 
@@ -108,11 +111,18 @@ pub(super) struct Block {
     layers: Layers,
     /// Of the attention and of the layers.
     scales: Option<[Parameter; 2]>,
+    /// The same.
+    branches: [Branch; 2],
     heads: i64,
 }
 
 impl Block {
-    pub(super) fn new(builder: &mut ParamBuilder, name: &str, shape: BlockShape) -> Block {
+    pub(super) fn new(
+        builder: &mut ParamBuilder,
+        name: &str,
+        shape: BlockShape,
+        branches: [Branch; 2],
+    ) -> Block {
         builder.begin_layer();
         let width = shape.width;
         let norm = |builder: &mut ParamBuilder, part: &str| {
@@ -137,6 +147,7 @@ impl Block {
                     builder.parameter(format!("{name}.{part}"), &[width], Init::Constant(SCALE))
                 })
             }),
+            branches,
             heads: width / HEAD_WIDTH,
         }
     }
@@ -149,18 +160,19 @@ impl Block {
     ) -> Tensor {
         let normed = self.before_attention.forward(context, tokens);
         let attended = self.attention(context, &normed, turned);
-        let tokens = tokens + self.scaled(context, attended, 0);
+        let tokens = tokens + self.added(context, attended, 0);
         let normed = self.before_layers.forward(context, &tokens);
         let added = self.layers.forward(context, &normed);
-        tokens + self.scaled(context, added, 1)
+        tokens + self.added(context, added, 1)
     }
 
     /// Returns what the attention (part 0) or the layers (part 1) add to the tokens.
-    fn scaled(&self, context: &ForwardContext, added: Tensor, part: usize) -> Tensor {
-        match self.scales {
-            Some(scales) => added * context.parameter(scales[part]),
-            None => added,
-        }
+    fn added(&self, context: &ForwardContext, computed: Tensor, part: usize) -> Tensor {
+        let scaled = match self.scales {
+            Some(scales) => computed * context.parameter(scales[part]),
+            None => computed,
+        };
+        self.branches[part].added(context, scaled)
     }
 
     fn attention(

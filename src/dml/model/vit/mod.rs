@@ -33,10 +33,11 @@ pub(super) use self::positions::resampled;
 use self::{
     block::{Activation, Block, BlockShape},
     output::Output,
-    positions::Rotation,
+    positions::{Rotation, Turned},
 };
 use super::{
     layers::{Conv, ForwardContext, LayerNorm, ParamBuilder, Parameter, Shape},
+    residual::{Branch, Recomputable},
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::Naming,
 };
@@ -201,7 +202,7 @@ struct Vit {
     positions: Option<Parameter>,
     rotation: Option<Rotation>,
     first_norm: Option<LayerNorm>,
-    blocks: Vec<Block>,
+    blocks: Vec<Recomputable<Block>>,
     norm: LayerNorm,
     output: Output,
 }
@@ -238,7 +239,15 @@ impl Vit {
                 .begins_with_norm
                 .then(|| LayerNorm::new(builder, "norm_pre", width, epsilon)),
             blocks: (0..shape.blocks)
-                .map(|number| Block::new(builder, &format!("blocks.{number}"), shape.block))
+                .map(|number| {
+                    let (name, branches) = (
+                        format!("blocks.{number}"),
+                        Branch::of_block(number, shape.blocks),
+                    );
+                    Recomputable::new(builder, |builder| {
+                        Block::new(builder, &name, shape.block, branches)
+                    })
+                })
                 .collect(),
             norm: LayerNorm::new(builder, "norm", width, epsilon),
             output: Output::new(builder, &shape),
@@ -288,7 +297,10 @@ impl Trunk for Vit {
             .rotation
             .map(|rotation| rotation.at_patches(tokens.device()));
         let tokens = self.blocks.iter().fold(tokens, |tokens, block| {
-            block.forward(context, &tokens, turned.as_ref())
+            let turned = turned.as_ref().map(Turned::share);
+            block.forward(context, &tokens, move |block, context, tokens| {
+                block.forward(context, tokens, turned.as_ref())
+            })
         });
         self.output.features(context, &tokens, &self.norm)
     }
@@ -376,6 +388,8 @@ mod tests {
             batch_statistics: false,
             folds_norms: false,
             dtype: Kind::Float,
+            stochastic_depth: None,
+            lasting: None,
         };
         let images = pattern(4 * 3 * size * size, 1).view([4, 3, size, size]);
         let features = vit.forward(&context, &images.to_kind(Kind::Float));

@@ -78,6 +78,14 @@ pub(super) struct Turned {
 }
 
 impl Turned {
+    /// Returns the same rotations, which are never changed.
+    pub(super) fn share(&self) -> Turned {
+        Turned {
+            cosines: self.cosines.shallow_clone(),
+            sines: self.sines.shallow_clone(),
+        }
+    }
+
     /// Returns queries or keys `[n, h, t, d]` whose last tokens, those of patches, are turned.
     pub(super) fn of(&self, heads: &Tensor) -> Tensor {
         let patches = self.cosines.size()[0];

@@ -42,6 +42,10 @@ macro_rules! convnext_part {
                 ])
             }
 
+            fn is_made_of_blocks(&self) -> bool {
+                true
+            }
+
             $crate::parts::backbone::has_weights!();
         }
     };

@@ -147,6 +147,11 @@ pub trait BackbonePart {
         true
     }
 
+    /// True if it is made of residual blocks that images can skip, and that can be computed again for their gradient.
+    fn is_made_of_blocks(&self) -> bool {
+        false
+    }
+
     /// True if the layers are faster with the channels of a pixel side by side: on the CPU, see
     /// `benches/README.md`; on a GPU, tensor cores read maps this way.
     fn prefers_channels_last(&self) -> bool {

@@ -51,6 +51,10 @@ macro_rules! swin_part {
                 })
             }
 
+            fn is_made_of_blocks(&self) -> bool {
+                true
+            }
+
             $crate::parts::backbone::has_weights!();
         }
     };

@@ -78,6 +78,10 @@ impl<T: VitPart> BackbonePart for T {
         false
     }
 
+    fn is_made_of_blocks(&self) -> bool {
+        true
+    }
+
     fn prefers_channels_last(&self) -> bool {
         false
     }

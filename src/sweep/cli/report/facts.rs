@@ -33,6 +33,11 @@ fn conditions(point: &Point) -> String {
         in_words(&training["sampler"]),
         in_words(&training["optimizer"]),
     ];
+    let skipped = point.model.drop_path;
+    if skipped > 0.0 {
+        let skipped = percent(skipped);
+        conditions.push(format!("stochastic depth of up to {skipped} %"));
+    }
     conditions.extend(layers(&training));
     conditions.extend(average(&training));
     conditions.extend(training_images(point.training_images));

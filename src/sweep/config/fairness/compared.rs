@@ -226,6 +226,7 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
         &model.freeze,
         model.precision,
         model.tf32,
+        model.drop_path,
     );
     let weights = weights.map_or_else(|| "random".to_owned(), canonical_json);
     let width = model.embedding.map_or_else(

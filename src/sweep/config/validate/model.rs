@@ -28,7 +28,32 @@ pub(super) fn model(file: &SweepFile) -> Checked {
     }
     heads::of_model(model, &|name| format!("model.{name}"))?;
     torchscript(model)?;
+    blocks(model)?;
     freeze(model)
+}
+
+/// Checks what is done to residual blocks.
+fn blocks(model: &Model) -> Checked {
+    require(
+        (0.0..1.0).contains(&model.drop_path),
+        "model.drop_path",
+        "expected a probability from 0 to below 1",
+    )?;
+    let asked = [
+        ("drop_path", model.drop_path > 0.0),
+        ("checkpointing", model.checkpointing),
+    ];
+    let is_made_of_blocks = model.backbone.part().is_made_of_blocks();
+    match asked.iter().find(|(_, asked)| *asked && !is_made_of_blocks) {
+        Some((key, _)) => fault(
+            format!("model.{key}"),
+            format!(
+                "`{}` has no blocks for that: vision transformers, ConvNeXt and Swin have",
+                model.backbone.key()
+            ),
+        ),
+        None => Ok(()),
+    }
 }
 
 fn freeze(model: &Model) -> Checked {
