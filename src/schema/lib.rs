@@ -93,7 +93,7 @@ pub use images::{
 };
 pub use listing::{ListedImage, ListedRow, ListingFault, listed_rows, listing_text};
 pub use metric::{Metric, ParseMetricError, Scores};
-pub use model::{BatchNorm, Gem, Model, Pooling, Precision};
+pub use model::{BatchNorm, Gem, Lora, Model, Pooling, Precision};
 pub use parts::*;
 pub use provenance::{Computation, GpuModel, Host};
 pub use recipe::{Cut, Decayed, Fold, LabelMap, Labels, Recipe, Training, TrainingImages};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, EmbeddingHead, Head, Join, is_false, is_true};
+use crate::{Backbone, EmbeddingHead, Head, Join, is_false, is_true, settings::settings};
 
 /// A backbone, a pooling of its last map and, unless `embedding` is absent, a head on its features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +47,9 @@ pub struct Model {
     /// Compute dtype of the backbone.
     #[serde(default, skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
+    /// Low-rank adapters of the backbone, which are trained in its place. Absent: the backbone itself is trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// The probability with which an image skips a branch of the last residual block in training; it grows linearly from 0
     /// at the first block (stochastic depth).
     #[serde(default, skip_serializing_if = "is_none")]
@@ -87,6 +90,7 @@ impl Model {
             batch_norm: BatchNorm::Train,
             freeze: Vec::new(),
             precision: Precision::F32,
+            lora: None,
             drop_path: 0.0,
             checkpointing: false,
             tf32: true,
@@ -114,6 +118,17 @@ pub enum Precision {
 impl Precision {
     fn is_single(&self) -> bool {
         *self == Precision::F32
+    }
+}
+
+settings! {
+    /// Low-rank adaptation (Hu et al., ICLR 2022): `alpha / rank * B A` is added to the weights of the linear layers of each
+    /// block, in attention and behind it. `A` and `B` are trained, and nothing else of the backbone; `B` begins at zero.
+    Lora {
+        /// Rows of `A`, and columns of `B`.
+        rank: u32 = 8,
+        /// Factor of what is added, times the rank.
+        alpha: f64 = 8.0,
     }
 }
 

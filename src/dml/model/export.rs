@@ -1,26 +1,50 @@
 //! Networks for use elsewhere: their tensors under the names of the architecture, and themselves as TorchScript.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use schema::Backbone;
 use tch::{CModule, Device, Kind, TchError, Tensor, no_grad};
 
-use super::{ForwardContext, Network};
+use super::{Adapters, ForwardContext, Network};
 use crate::state::State;
 
 impl Network {
     /// Returns copies of all parameters and running statistics. Those of the trunk have the names of PyTorch's libraries,
     /// so that they load there; the others are `pool.p`, `hidden0.weight` and so on, and `embedding.weight`; those of several heads begin
-    /// with `heads.0.` and so on.
+    /// with `heads.0.` and so on. What adapters add is in the weights that they are added to.
     pub fn named_tensors(&self) -> State {
         let parts = [&self.parameters, &self.constants, &self.statistics];
         let tensors = parts.into_iter().flat_map(|part| part.named());
-        tensors
+        let mut tensors: BTreeMap<&str, Tensor> = tensors
             .map(|(name, tensor)| {
                 let plain = tensor.detach().to_device(Device::Cpu);
-                (name.to_owned(), plain.contiguous().copy())
+                (name, plain.contiguous().copy())
             })
+            .collect();
+        for adapter in &self.adapters {
+            let [a, b, weight] = adapter.names();
+            let own = [a, b].map(|name| tensors.remove(&*name));
+            if let ([Some(a), Some(b)], Some(weight)) = (own, tensors.get_mut(&*weight)) {
+                *weight = adapter.merged(weight, &a, &b);
+            }
+        }
+        tensors
+            .into_iter()
+            .map(|(name, tensor)| (name.to_owned(), tensor))
             .collect()
+    }
+
+    /// Returns all parameters in the order of the builder, in the layout that other programs read, each for itself. What
+    /// adapters add is in the weights.
+    fn plain_parameters(&self) -> Vec<Tensor> {
+        let plain = |tensor: &Tensor| tensor.detach().contiguous().copy();
+        let mut parameters: Vec<Tensor> = self.placed.iter().map(plain).collect();
+        for adapter in &self.adapters {
+            let [a, b, weight] = adapter.parameters();
+            parameters[weight] =
+                adapter.merged(&parameters[weight], &parameters[a], &parameters[b]);
+        }
+        parameters
     }
 
     /// True if the network can be exported. The buffers of a TorchScript module are not accessible.
@@ -37,12 +61,11 @@ impl Network {
         let (channels, side) = (self.config.channels, self.config.image_size);
         let shape = [2, channels, side, side];
         let example = Tensor::zeros(shape, (Kind::Uint8, Device::Cpu));
-        // A trace holds its constants as they are: without gradients, in the layout that other programs read, and each
-        // for itself, because a view would bring the whole tensor into the file.
-        let plain = |tensor: &Tensor| tensor.detach().contiguous().copy();
-        let parameters: Vec<Tensor> = self.placed.iter().map(plain).collect();
+        // A trace holds its constants as they are. A view would bring the whole tensor into the file.
+        let parameters = self.plain_parameters();
         let context = ForwardContext {
             parameters: &parameters,
+            adapters: Adapters::Ignored,
             ..self.context(false)
         };
         let mut forward = |inputs: &[Tensor]| {
@@ -102,6 +125,95 @@ mod tests {
                 assert_close(&found, &expected, 5e-6, "embeddings");
             }
         }
+    }
+
+    /// Attention and layers with adapters that add something, and the network without.
+    fn adapted() -> Network {
+        let mut config =
+            NetworkConfig::new(Backbone::VitS16(VitS16::default()), 3, 32, Some(6));
+        config.model.lora = Some(schema::Lora {
+            rank: 2,
+            alpha: 6.0,
+        });
+        let mut network = Network::new(config, 3, Device::Cpu).unwrap();
+        let parameters = network.flat_parameters();
+        let noise = noise(7, 1, parameters.numel() as i64).view_as(parameters);
+        *parameters += noise.to_kind(Kind::Float) * 0.1;
+        network
+    }
+
+    #[test]
+    fn adapters_are_merged_in_evaluation_and_in_exports() {
+        let network = adapted();
+        let images = images(3, 32);
+        let expected = no_grad(|| network.forward(&images, true));
+        let merged = no_grad(|| network.forward(&images, false));
+        assert_close(&merged, &expected, 1e-5, "in evaluation");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("network.pt");
+        network.save_torchscript(&path).unwrap();
+        let module = CModule::load(&path).unwrap();
+        let found = no_grad(|| module.forward_ts(&[&images])).unwrap();
+        assert_close(&found, &merged, 5e-6, "as TorchScript");
+        let tensors = network.named_tensors();
+        assert!(tensors.iter().all(|(name, _)| !name.contains("lora")));
+        let (head, trunk): (State, State) = tensors
+            .into_iter()
+            .partition(|(name, _)| name.starts_with("embedding"));
+        let mut config = network.config.clone();
+        (config.model.lora, config.model.embedding) = (None, None);
+        config.model.normalize = false;
+        let plain = Network::pretrained(config, &trunk, 9, Device::Cpu).unwrap();
+        let features = no_grad(|| plain.forward(&images, false));
+        let of_head = |name: &str| head.iter().find(|(of, _)| of == name).map(|(_, of)| of);
+        let embeddings = features.linear(
+            of_head("embedding.weight").unwrap(),
+            of_head("embedding.bias"),
+        );
+        let embeddings = crate::distance::normalize(&embeddings);
+        assert_close(&embeddings, &merged, 5e-6, "as tensors");
+    }
+
+    #[test]
+    fn adapters_begin_as_nothing_and_are_all_that_is_trained_beside_the_head() {
+        let mut config =
+            NetworkConfig::new(Backbone::VitS16(VitS16::default()), 3, 32, Some(6));
+        let features = |config: &NetworkConfig| {
+            let config = NetworkConfig {
+                model: schema::Model {
+                    embedding: None,
+                    ..config.model.clone()
+                },
+                ..config.clone()
+            };
+            let plain = Network::new(config, 3, Device::Cpu).unwrap();
+            no_grad(|| plain.forward(&images(2, 32), true))
+        };
+        config.model.lora = Some(schema::Lora::default());
+        let network = Network::new(config.clone(), 3, Device::Cpu).unwrap();
+        for (name, _) in network.parameters() {
+            let is_trained = name.contains(".lora_") || name.starts_with("embedding");
+            assert!(is_trained, "{name}");
+        }
+        // Four layers in each of twelve blocks, and the layer of the head.
+        assert_eq!(network.parameters().count(), 12 * 4 * 2 + 2);
+        let sizes = [384 + 3 * 384, 2 * 384, 5 * 384, 5 * 384].map(|sides| 8 * sides);
+        let head = 385 * 6;
+        let trained: i64 = network.segments().iter().map(|of| of.length).sum();
+        assert_eq!(trained, 12 * sizes.iter().sum::<i64>() + head);
+        let with = features(&config);
+        assert!(with.isfinite().all().int64_value(&[]) != 0);
+        let loaded = {
+            let (_, weights): (State, State) = network
+                .named_tensors()
+                .into_iter()
+                .partition(|(name, _)| name.starts_with("embedding"));
+            config.model.lora = None;
+            config.model.embedding = None;
+            Network::pretrained(config, &weights, 3, Device::Cpu).unwrap()
+        };
+        let without = no_grad(|| loaded.forward(&images(2, 32), true));
+        assert_close(&without, &with, 1e-6, "features");
     }
 
     #[test]

@@ -408,7 +408,7 @@ fn bytes(count: i64, size: i64) -> Tensor {
 
 #[test]
 fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two_of_them() {
-    use layers::{ConvNorm, Shape};
+    use layers::{Adapters, ConvNorm, Shape};
     let mut builder = ParamBuilder::default();
     let layer = ConvNorm::new(
         &mut builder,
@@ -434,6 +434,7 @@ fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two
         frozen: &frozen,
         batch_statistics: false,
         dtype: Kind::Double,
+        adapters: Adapters::Ignored,
         stochastic_depth: None,
         lasting: None,
     };

@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use schema::Lora;
 use tch::{Kind, Tensor};
 
 use super::residual::{LastingContext, StochasticDepth};
@@ -28,6 +29,10 @@ pub(super) struct ParamBuilder {
     pub(super) channels_last: bool,
     /// Indices of the scales and shifts of batch norms among the parameters.
     pub(super) norms: Vec<usize>,
+    /// The settings of adapters. Absent: no layer gets one.
+    pub(super) lora: Option<Lora>,
+    /// The adapters so far.
+    pub(super) adapters: Vec<Adapter>,
     /// Number of the layer that is built, from the image on.
     pub(super) layer: u32,
     /// True once what follows the last layer of the trunk is built.
@@ -132,6 +137,8 @@ pub(super) struct ForwardContext<'a> {
     pub(super) folds_norms: bool,
     /// The dtype of maps.
     pub(super) dtype: Kind,
+    /// Where what adapters add is added.
+    pub(super) adapters: Adapters,
     /// Which images skip which branches. Absent: none do.
     pub(super) stochastic_depth: Option<StochasticDepth>,
     /// Keeps the tensors for blocks that are computed again for their gradient. Absent: their inner values are kept.
@@ -459,11 +466,53 @@ impl ConvNorm {
     }
 }
 
+/// A low-rank adapter of a linear layer: `NAME.lora_a` and `NAME.lora_b`.
+#[derive(Clone, Debug)]
+pub(super) struct Adapter {
+    name: String,
+    /// `[rank, inputs]`.
+    a: Parameter,
+    /// `[outputs, rank]`.
+    b: Parameter,
+    /// What it is added to.
+    weight: Parameter,
+    scale: f64,
+}
+
+impl Adapter {
+    /// The names of its parameters, and of the weights that they are added to.
+    pub(super) fn names(&self) -> [String; 3] {
+        ["lora_a", "lora_b", "weight"].map(|part| format!("{}.{part}", self.name))
+    }
+
+    /// The indices of its parameters, and of these weights.
+    pub(super) fn parameters(&self) -> [usize; 3] {
+        [self.a, self.b, self.weight].map(|place| place.0)
+    }
+
+    /// Returns weights with what the adapter adds to them, given its parameters.
+    pub(super) fn merged(&self, weight: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
+        weight + b.matmul(a) * self.scale
+    }
+}
+
+/// Where what adapters add is added during one forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Adapters {
+    /// To what the layer gives: in training, where the product of the matrices would be as large as the weights.
+    Apart,
+    /// To its weights: in evaluation.
+    Merged,
+    /// Nowhere: the weights of this pass are merged already.
+    Ignored,
+}
+
 /// A linear layer: `NAME.weight` and usually `NAME.bias`.
 #[derive(Debug)]
 pub(super) struct Linear {
     weight: Parameter,
     bias: Option<Parameter>,
+    adapter: Option<Adapter>,
 }
 
 impl Linear {
@@ -490,6 +539,7 @@ impl Linear {
         Linear {
             weight: builder.parameter(format!("{name}.weight"), &[outputs, inputs], of_weight),
             bias: Some(builder.parameter(format!("{name}.bias"), &[outputs], of_bias)),
+            adapter: None,
         }
     }
 
@@ -504,6 +554,38 @@ impl Linear {
         Linear {
             weight: builder.parameter(format!("{name}.weight"), &[outputs, inputs], initial),
             bias: None,
+            adapter: None,
+        }
+    }
+
+    /// Returns the layer with an adapter, if the network has any.
+    pub(super) fn adapted(self, builder: &mut ParamBuilder, name: &str) -> Linear {
+        let Some(Lora { rank, alpha }) = builder.lora else {
+            return self;
+        };
+        let [outputs, inputs] = builder.parameters[self.weight.0].shape() else {
+            panic!("the weights of a linear layer are a matrix");
+        };
+        let (outputs, inputs, rank) = (*outputs, *inputs, i64::from(rank));
+        let adapter = Adapter {
+            name: name.to_owned(),
+            a: builder.parameter(
+                format!("{name}.lora_a"),
+                &[rank, inputs],
+                Init::FanIn(inputs),
+            ),
+            b: builder.parameter(
+                format!("{name}.lora_b"),
+                &[outputs, rank],
+                Init::Constant(0.0),
+            ),
+            weight: self.weight,
+            scale: alpha / rank as f64,
+        };
+        builder.adapters.push(adapter.clone());
+        Linear {
+            adapter: Some(adapter),
+            ..self
         }
     }
 
@@ -513,10 +595,26 @@ impl Linear {
     }
 
     pub(super) fn forward(&self, context: &ForwardContext, features: &Tensor) -> Tensor {
-        features.to_kind(context.dtype).linear(
-            &context.parameter(self.weight),
-            self.bias.map(|bias| context.parameter(bias)).as_ref(),
-        )
+        let features = features.to_kind(context.dtype);
+        let bias = self.bias.map(|bias| context.parameter(bias));
+        let with = |weight: &Tensor| features.linear(weight, bias.as_ref());
+        let plain = || with(&context.parameter(self.weight));
+        let Some(adapter) = &self.adapter else {
+            return plain();
+        };
+        match context.adapters {
+            Adapters::Ignored => plain(),
+            Adapters::Merged => {
+                let [weight, a, b] =
+                    [self.weight, adapter.a, adapter.b].map(|place| context.master(place));
+                with(&adapter.merged(weight, a, b).to_kind(context.dtype))
+            }
+            Adapters::Apart => {
+                let [a, b] = [adapter.a, adapter.b].map(|place| context.parameter(place));
+                let reduced = features.linear(&a, None::<&Tensor>);
+                plain() + reduced.linear(&b, None::<&Tensor>) * adapter.scale
+            }
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub use self::{
 use self::{
     head::HeadLayers,
     heads::{Heads, Maps},
-    layers::{ForwardContext, ParamBuilder, channels_last},
+    layers::{Adapter, Adapters, ForwardContext, ParamBuilder, channels_last},
     pooling::Pool,
     residual::{LastingContext, StochasticDepth},
     trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
@@ -133,6 +133,9 @@ pub enum ModelError {
         "this backbone has no residual blocks that images can skip, or that can be computed again"
     )]
     NoBlocks,
+    /// Adapters without layers that take them, or of nothing.
+    #[error("this backbone takes no low-rank adapters, or their rank is 0")]
+    NoAdapters,
     /// A probability that is none, or 1.
     #[error("images skip blocks with a probability from 0 to below 1, not {found}")]
     DropPath {
@@ -199,6 +202,7 @@ pub struct Network {
     /// All parameters in the order of the builder, and which of them are frozen.
     placed: Vec<Tensor>,
     frozen: Vec<bool>,
+    adapters: Vec<Adapter>,
     /// Number of the trainable parameters of the trunk, which come first.
     trunk_parameters: i64,
     last_layer: u32,
@@ -233,6 +237,7 @@ impl Network {
         config.check()?;
         let mut builder = ParamBuilder {
             channels_last: config.model.backbone.part().prefers_channels_last(),
+            lora: config.model.lora.clone(),
             ..ParamBuilder::default()
         };
         let mut trunk = config
@@ -259,7 +264,7 @@ impl Network {
             HeadLayers::new(&mut builder, "", head, config.features(), width.into())
         });
         frozen.resize(builder.parameters.len(), false);
-        let last_layer = builder.last_layer();
+        let (last_layer, adapters) = (builder.last_layer(), builder.adapters);
         let numbered = (0..).zip(builder.parameters).zip(&frozen);
         let (constants, parameters): (Vec<_>, Vec<_>) = numbered.partition(|(_, frozen)| **frozen);
         let slots = |slots: Vec<((u64, ParamSpec), &bool)>| {
@@ -298,6 +303,7 @@ impl Network {
             statistics,
             placed,
             frozen,
+            adapters,
             trunk_parameters,
             last_layer,
             trunk_frozen: false,
@@ -381,6 +387,10 @@ impl Network {
             batch_statistics: train && self.config.model.batch_norm == BatchNorm::Train,
             folds_norms: self.device() == Device::Cpu,
             dtype: dtype(self.config.model.precision),
+            adapters: match train {
+                true => Adapters::Apart,
+                false => Adapters::Merged,
+            },
             stochastic_depth: None,
             lasting: None,
         }
@@ -662,6 +672,11 @@ impl NetworkConfig {
                 found: rate.to_string(),
             });
         }
+        let takes_adapters = self.model.backbone.part().takes_adapters();
+        let mut lora = self.model.lora.iter();
+        if lora.any(|lora| lora.rank == 0 || !takes_adapters) {
+            return Err(ModelError::NoAdapters);
+        }
         let needs_blocks = rate > 0.0 || self.model.checkpointing;
         match needs_blocks && !self.model.backbone.part().is_made_of_blocks() {
             true => Err(ModelError::NoBlocks),
@@ -691,7 +706,10 @@ fn hidden_widths(head: &Option<schema::Head>) -> &[u32] {
 
 /// Returns which parameters of a trunk are frozen.
 fn frozen(builder: &ParamBuilder, model: &Model) -> Result<Vec<bool>, ModelError> {
-    let mut frozen = vec![false; builder.parameters.len()];
+    let mut frozen = vec![model.lora.is_some(); builder.parameters.len()];
+    for [a, b, _] in builder.adapters.iter().map(Adapter::parameters) {
+        (frozen[a], frozen[b]) = (false, false);
+    }
     if model.batch_norm == BatchNorm::Frozen {
         for &index in &builder.norms {
             frozen[index] = true;

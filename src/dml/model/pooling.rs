@@ -52,7 +52,10 @@ mod tests {
     use tch::Kind;
 
     use super::*;
-    use crate::testing::{assert_close, gradient, noise};
+    use crate::{
+        model::layers::Adapters,
+        testing::{assert_close, gradient, noise},
+    };
 
     fn pooled(pooling: Pooling, parameters: &[Tensor], map: &Tensor) -> Tensor {
         let pool = Pool::new(&mut ParamBuilder::default(), "", pooling);
@@ -65,6 +68,7 @@ mod tests {
             frozen: &frozen,
             batch_statistics: false,
             dtype,
+            adapters: Adapters::Ignored,
             stochastic_depth: None,
             lasting: None,
         };

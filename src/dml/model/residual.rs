@@ -13,7 +13,7 @@ use std::{ops::Range, sync::Arc};
 
 use tch::{Device, Kind, Tensor};
 
-use super::layers::{ForwardContext, ParamBuilder};
+use super::layers::{Adapters, ForwardContext, ParamBuilder};
 use crate::{
     libtorch,
     random::{Draws, Purpose},
@@ -129,6 +129,7 @@ pub(super) struct LastingContext {
     batch_statistics: bool,
     folds_norms: bool,
     dtype: Kind,
+    adapters: Adapters,
     stochastic_depth: Option<StochasticDepth>,
 }
 
@@ -147,6 +148,7 @@ impl LastingContext {
             batch_statistics: context.batch_statistics,
             folds_norms: context.folds_norms,
             dtype: context.dtype,
+            adapters: context.adapters,
             stochastic_depth: context.stochastic_depth,
         })
     }
@@ -159,6 +161,7 @@ impl LastingContext {
             batch_statistics: self.batch_statistics,
             folds_norms: self.folds_norms,
             dtype: self.dtype,
+            adapters: self.adapters,
             stochastic_depth: self.stochastic_depth,
             lasting: None,
         }
@@ -312,6 +315,16 @@ mod tests {
                 [&whole, &saving].map(|network| most_bytes(|| network.forward(&images, true)).1);
             assert!(saved < kept / 2, "{name}: {saved} of {kept} bytes");
         }
+    }
+
+    #[test]
+    fn adapters_are_computed_again_too() {
+        let mut config = config(Backbone::VitS16(VitS16::default()), 32);
+        config.model.lora = Some(schema::Lora::default());
+        let images = images(4, 32);
+        let whole = pass(&network(&config), &images, None);
+        config.model.checkpointing = true;
+        assert!(pass(&network(&config), &images, None) == whole);
     }
 
     #[test]

@@ -1747,6 +1747,9 @@ fn blocks_are_skipped_and_computed_again_where_there_are_some() {
         ),
         ("vit_s16", "drop_path = 1.0", "from 0 to below 1"),
         ("vit_s16", "drop_path = nan", "from 0 to below 1"),
+        ("convnext_t", "lora = {}", "`convnext_t` takes no adapters"),
+        ("vit_s16", "lora.rank = 0", "expected 1 to 1024"),
+        ("vit_s16", "lora.alpha = 0", "expected a number above 0"),
     ] {
         let shown = with(backbone, line).unwrap_err();
         assert!(shown.contains(expected), "{line}\n{shown}");

@@ -202,6 +202,7 @@ fn untrained(model: Model) -> Model {
     Model {
         batch_norm: BatchNorm::untrained(&model.backbone),
         freeze: Vec::new(),
+        lora: None,
         drop_path: 0.0,
         checkpointing: false,
         ..model

@@ -96,6 +96,15 @@ impl Layers {
         }
     }
 
+    /// Returns the layers with adapters, if the network has any.
+    fn adapted(self, builder: &mut ParamBuilder, name: &str) -> Layers {
+        Layers {
+            first: self.first.adapted(builder, &format!("{name}.fc1")),
+            second: self.second.adapted(builder, &format!("{name}.fc2")),
+            ..self
+        }
+    }
+
     pub(super) fn forward(&self, context: &ForwardContext, tokens: &Tensor) -> Tensor {
         let hidden = self.activation.of(&self.first.forward(context, tokens));
         self.second.forward(context, &hidden)
@@ -129,19 +138,21 @@ impl Block {
             LayerNorm::new(builder, &format!("{name}.{part}"), width, shape.epsilon)
         };
         let before_attention = norm(builder, "norm1");
-        let of_attention = format!("{name}.attn.qkv");
+        let [qkv, proj, mlp] =
+            ["attn.qkv", "attn.proj", "mlp"].map(|part| format!("{name}.{part}"));
+        let queries_keys_values = match shape.has_bias {
+            true => linear(builder, &qkv, width, 3 * width),
+            false => Linear::unbiased(builder, &qkv, width, 3 * width, Init::Normal(0.02)),
+        };
+        let layers = |builder: &mut ParamBuilder| {
+            Layers::new(builder, &mlp, width, shape.activation).adapted(builder, &mlp)
+        };
         Block {
             before_attention,
-            queries_keys_values: match shape.has_bias {
-                true => linear(builder, &of_attention, width, 3 * width),
-                false => {
-                    let initial = Init::Normal(0.02);
-                    Linear::unbiased(builder, &of_attention, width, 3 * width, initial)
-                }
-            },
-            projection: linear(builder, &format!("{name}.attn.proj"), width, width),
+            queries_keys_values: queries_keys_values.adapted(builder, &qkv),
+            projection: linear(builder, &proj, width, width).adapted(builder, &proj),
             before_layers: norm(builder, "norm2"),
-            layers: Layers::new(builder, &format!("{name}.mlp"), width, shape.activation),
+            layers: layers(builder),
             scales: shape.scales.map(|parts| {
                 parts.map(|part| {
                     builder.parameter(format!("{name}.{part}"), &[width], Init::Constant(SCALE))

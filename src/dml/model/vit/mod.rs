@@ -353,7 +353,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::golden::{filled, pattern, shortened},
+        model::{
+            golden::{filled, pattern, shortened},
+            layers::Adapters,
+        },
         testing::{assert_close, golden, tensor},
     };
 
@@ -388,6 +391,7 @@ mod tests {
             batch_statistics: false,
             folds_norms: false,
             dtype: Kind::Float,
+            adapters: Adapters::Ignored,
             stochastic_depth: None,
             lasting: None,
         };

@@ -10,14 +10,14 @@ pub(super) mod naming;
 mod programs_tests;
 mod published;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use schema::Backbone;
 use tch::{Kind, Tensor};
 
 use super::{
     input,
-    layers::ParamBuilder,
+    layers::{Adapter, ParamBuilder},
     trunk::{BuildTrunk, TrunkInput},
 };
 use crate::{
@@ -131,9 +131,12 @@ pub(super) fn fill(
     weights: &State,
     others: &[String],
 ) -> Result<Fit, WeightsMismatch> {
-    let mut slots: Vec<&mut ParamSpec> = builder
-        .parameters
-        .iter_mut()
+    let adapters = builder.adapters.iter().map(Adapter::parameters);
+    let adapters: BTreeSet<usize> = adapters.flat_map(|[a, b, _]| [a, b]).collect();
+    let of_backbone = (0..).zip(&mut builder.parameters);
+    let of_backbone = of_backbone.filter(|(index, _)| !adapters.contains(index));
+    let mut slots: Vec<&mut ParamSpec> = of_backbone
+        .map(|(_, slot)| slot)
         .chain(&mut builder.statistics)
         .collect();
     let mut mismatch = WeightsMismatch::default();

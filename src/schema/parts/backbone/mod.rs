@@ -152,6 +152,11 @@ pub trait BackbonePart {
         false
     }
 
+    /// True if the linear layers of its blocks can have low-rank adapters.
+    fn takes_adapters(&self) -> bool {
+        false
+    }
+
     /// True if the layers are faster with the channels of a pixel side by side: on the CPU, see
     /// `benches/README.md`; on a GPU, tensor cores read maps this way.
     fn prefers_channels_last(&self) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use report::{Row, RunState};
 use schema::{
-    Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Model, Registration, TrainingImages,
+    Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Lora, Model, Registration, TrainingImages,
     renamed::as_read,
 };
 use serde::Serialize;
@@ -33,6 +33,9 @@ fn conditions(point: &Point) -> String {
         in_words(&training["sampler"]),
         in_words(&training["optimizer"]),
     ];
+    if let Some(Lora { rank, alpha }) = point.model.lora {
+        conditions.push(format!("adapters of rank {rank}, alpha {alpha}"));
+    }
     let skipped = point.model.drop_path;
     if skipped > 0.0 {
         let skipped = percent(skipped);

@@ -227,6 +227,7 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
         model.precision,
         model.tf32,
         model.drop_path,
+        &model.lora,
     );
     let weights = weights.map_or_else(|| "random".to_owned(), canonical_json);
     let width = model.embedding.map_or_else(

@@ -4,6 +4,9 @@ use schema::{Backbone, BatchNorm, Gem, Model, Pooling, Precision};
 
 use super::{super::file::SweepFile, Checked, Fault, fault, heads, images, positive, require};
 
+/// Maximum rank of an adapter.
+const MOST_RANKS: u32 = 1024;
+
 pub(super) fn model(file: &SweepFile) -> Checked {
     let model = &file.model;
     for (key, side) in images::sides(file) {
@@ -29,6 +32,7 @@ pub(super) fn model(file: &SweepFile) -> Checked {
     heads::of_model(model, &|name| format!("model.{name}"))?;
     torchscript(model)?;
     blocks(model)?;
+    adapters(model)?;
     freeze(model)
 }
 
@@ -54,6 +58,26 @@ fn blocks(model: &Model) -> Checked {
         ),
         None => Ok(()),
     }
+}
+
+fn adapters(model: &Model) -> Checked {
+    let Some(lora) = &model.lora else {
+        return Ok(());
+    };
+    require(
+        model.backbone.part().takes_adapters(),
+        "model.lora",
+        format!(
+            "`{}` takes no adapters: vision transformers do",
+            model.backbone.key()
+        ),
+    )?;
+    require(
+        (1..=MOST_RANKS).contains(&lora.rank),
+        "model.lora.rank",
+        format!("expected 1 to {MOST_RANKS}"),
+    )?;
+    positive(lora.alpha, "model.lora.alpha")
 }
 
 fn freeze(model: &Model) -> Checked {
