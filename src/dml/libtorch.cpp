@@ -1,6 +1,7 @@
 // What torch-sys leaves out of libtorch. Declared in libtorch.rs.
 
 #include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/core/CachingHostAllocator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -70,6 +71,24 @@ struct ByteCount : c10::MemoryReportingInfoBase {
   bool memoryProfilingEnabled() const override { return true; }
 };
 
+// Lets a thread compute in bfloat16 where that is accurate enough.
+struct InBfloat16 {
+  at::DeviceType device;
+  bool was_enabled = at::autocast::is_autocast_enabled(device);
+  at::ScalarType dtype = at::autocast::get_autocast_dtype(device);
+
+  explicit InBfloat16(at::DeviceType of) : device(of) {
+    at::autocast::set_autocast_enabled(device, true);
+    at::autocast::set_autocast_dtype(device, at::kBFloat16);
+    at::autocast::increment_nesting();
+  }
+  ~InBfloat16() {
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_dtype(device, dtype);
+    at::autocast::set_autocast_enabled(device, was_enabled);
+  }
+};
+
 struct Counting {
   std::shared_ptr<ByteCount> count = std::make_shared<ByteCount>();
   c10::DebugInfoGuard guard{c10::DebugInfoKind::PROFILER_STATE, count};
@@ -97,6 +116,12 @@ void dml_computed_again(at::Tensor* output, const at::Tensor* input, const at::T
   node->set_next_edges(torch::autograd::collect_next_edges(*input, node->parameters));
   torch::autograd::create_gradient_edge(*output, node);
 }
+
+// Begins to compute in bfloat16 on this thread.
+void* dml_begin_autocast(bool cuda) { return new InBfloat16(cuda ? at::kCUDA : at::kCPU); }
+
+// Ends it.
+void dml_end_autocast(void* autocast) { delete static_cast<InBfloat16*>(autocast); }
 
 // Begins to count the bytes that this thread allocates.
 void* dml_count_bytes() { return new Counting(); }

@@ -27,6 +27,8 @@ unsafe extern "C" {
         discard: extern "C" fn(*mut c_void),
         closure: *mut c_void,
     );
+    fn dml_begin_autocast(cuda: bool) -> *mut c_void;
+    fn dml_end_autocast(autocast: *mut c_void);
     fn dml_count_bytes() -> *mut c_void;
     fn dml_most_bytes(count: *mut c_void) -> i64;
 }
@@ -80,6 +82,18 @@ extern "C" fn compute_again(closure: *const c_void, input: *mut C_tensor) -> *mu
 extern "C" fn discard(closure: *mut c_void) {
     // SAFETY: the closure is that of `recomputed`, and nothing uses it any more.
     drop(unsafe { Box::from_raw(closure.cast::<Compute>()) });
+}
+
+/// Does some work in which libtorch rounds the inputs of convolutions and of products of matrices to bfloat16, and computes
+/// the rest in the precision that it needs, as `torch.autocast` does.
+pub(crate) fn in_bfloat16<T>(device: Device, work: impl FnOnce() -> T) -> T {
+    // SAFETY: what the first function returns is given to the second one, once.
+    unsafe {
+        let autocast = dml_begin_autocast(device.is_cuda());
+        let result = work();
+        dml_end_autocast(autocast);
+        result
+    }
 }
 
 /// Does some work, and returns by how many bytes the main memory of tensors grew at most. Counts what this thread allocates.

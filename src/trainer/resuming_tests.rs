@@ -321,7 +321,8 @@ fn losses_and_miners_of_the_user_continue_without_a_trace() {
         Loss::Sum(sum),
     ];
     for (n, loss) in losses.into_iter().enumerate() {
-        place.recipe = changed(nth(n), |_, training| {
+        place.recipe = changed(nth(n), |recipe, training| {
+            recipe.model.precision = [Precision::F32, Precision::Bf16][n % 2];
             (training.loss, training.miner, training.distance) = (loss, None, None);
         });
         leaves_no_trace(&place, n);

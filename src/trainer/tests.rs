@@ -434,6 +434,11 @@ fn a_torchscript_module_is_trained_measured_and_continued_with_the_same_bits() {
     let trained = place.evaluated("run");
     fs::remove_file(place.run("run").join("embeddings.safetensors")).unwrap();
     assert_eq!(place.evaluated("run"), trained);
+    let mut rounded = place.recipe.clone();
+    rounded.model.precision = Precision::Bf16;
+    continues_after_any_step(place);
+    let place = Place::new(rounded);
+    fs::write(place.weights(), module).unwrap();
     continues_after_any_step(place);
 }
 

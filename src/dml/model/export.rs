@@ -129,8 +129,7 @@ mod tests {
 
     /// Attention and layers with adapters that add something, and the network without.
     fn adapted() -> Network {
-        let mut config =
-            NetworkConfig::new(Backbone::VitS16(VitS16::default()), 3, 32, Some(6));
+        let mut config = NetworkConfig::new(Backbone::VitS16(VitS16::default()), 3, 32, Some(6));
         config.model.lora = Some(schema::Lora {
             rank: 2,
             alpha: 6.0,
@@ -176,8 +175,7 @@ mod tests {
 
     #[test]
     fn adapters_begin_as_nothing_and_are_all_that_is_trained_beside_the_head() {
-        let mut config =
-            NetworkConfig::new(Backbone::VitS16(VitS16::default()), 3, 32, Some(6));
+        let mut config = NetworkConfig::new(Backbone::VitS16(VitS16::default()), 3, 32, Some(6));
         let features = |config: &NetworkConfig| {
             let config = NetworkConfig {
                 model: schema::Model {

@@ -1,14 +1,17 @@
 //! The trunk of a TorchScript backbone: a module whose parameters are views of the network's.
+//!
+//! In bfloat16, libtorch casts the inputs of the operations in it, because the module holds no casts of its own: PyTorch's
+//! autocast. Parameters and their gradients stay in single precision.
 
 use schema::Torchscript;
-use tch::{CModule, Device, Tensor, no_grad};
+use tch::{CModule, Device, Kind, Tensor, no_grad};
 
 use super::{
     layers::{ForwardContext, ParamBuilder},
     torchscript::TorchScript,
     trunk::{BuildTrunk, Trunk, TrunkInput},
 };
-use crate::parameters::Init;
+use crate::{libtorch, parameters::Init};
 
 /// A loaded module and the file that it can be loaded from again.
 #[derive(Debug)]
@@ -33,8 +36,12 @@ impl Trunk for Scripted {
         bound.collect()
     }
 
-    fn forward(&self, _: &ForwardContext, images: &Tensor) -> Tensor {
-        let features = self.module.forward_ts(&[images]);
+    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
+        let forward = || self.module.forward_ts(&[images]);
+        let features = match context.dtype {
+            Kind::BFloat16 => libtorch::in_bfloat16(images.device(), forward),
+            _ => forward(),
+        };
         features.unwrap_or_else(|error| panic!("the TorchScript module failed: {error}"))
     }
 }

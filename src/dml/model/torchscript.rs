@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc};
 
 use tch::{CModule, Device, Kind, Tensor, jit::f_set_graph_executor_optimize, no_grad};
 
-use schema::{BatchNorm, ImageInput, Model, Precision};
+use schema::{BatchNorm, ImageInput, Model};
 
 use super::{ModelError, input};
 use crate::parameters::is_finite;
@@ -92,12 +92,7 @@ pub(super) fn check(model: &Model) -> Result<(), ModelError> {
         let why = "its batch norms always use their stored statistics: set `frozen_statistics`";
         return Err(refused(why.to_owned()));
     }
-    match model.precision {
-        Precision::F32 => Ok(()),
-        Precision::Bf16 => Err(refused(
-            "it computes in the precision that it has: `f32`".to_owned(),
-        )),
-    }
+    Ok(())
 }
 
 fn refused(why: String) -> ModelError {
@@ -155,7 +150,7 @@ fn are_finite(parameters: &[(String, Tensor)]) -> Result<(), ModelError> {
 
 #[cfg(test)]
 mod tests {
-    use schema::{Backbone, Torchscript};
+    use schema::{Backbone, Precision, Torchscript};
 
     use super::*;
     use crate::{
@@ -227,6 +222,36 @@ mod tests {
                 (after - features).abs().max().double_value(&[]) > 1e-3,
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn a_module_computes_in_bfloat16_with_parameters_and_gradients_in_single_precision() {
+        let images = ((pattern(6 * 3 * 16 * 16) + 1.0) * 127.5)
+            .to_kind(Kind::Uint8)
+            .view([6, 3, 16, 16]);
+        for name in ["features", "map"] {
+            let pass = |precision| {
+                let mut config = config(name);
+                config.model.precision = precision;
+                let network = Network::new(config, 0, Device::Cpu).unwrap();
+                let features = network.forward(&images, true);
+                let gradient = network.gradient(&features.square().sum(Kind::Float));
+                (features.detach(), gradient)
+            };
+            let [single, rounded, again] =
+                [Precision::F32, Precision::Bf16, Precision::Bf16].map(pass);
+            assert!(rounded == again, "{name}");
+            assert!(rounded.0 != single.0, "{name}");
+            assert_eq!(
+                (rounded.0.kind(), rounded.1.kind()),
+                (Kind::Float, Kind::Float)
+            );
+            for (found, expected) in [(&rounded.0, &single.0), (&rounded.1, &single.1)] {
+                let (found, expected) = (found.flatten(0, -1), expected.flatten(0, -1));
+                let cosine = Tensor::cosine_similarity(&found, &expected, 0, 1e-12);
+                assert!(cosine.double_value(&[]) > 0.999, "{name}: {cosine}");
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use report::{Row, RunState};
 use schema::{
-    Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Lora, Model, Registration, TrainingImages,
-    renamed::as_read,
+    Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Lora, Model, Registration,
+    TrainingImages, renamed::as_read,
 };
 use serde::Serialize;
 use serde_json::Value;

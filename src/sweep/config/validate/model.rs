@@ -1,6 +1,6 @@
 //! Networks that cannot be built.
 
-use schema::{Backbone, BatchNorm, Gem, Model, Pooling, Precision};
+use schema::{Backbone, BatchNorm, Gem, Model, Pooling};
 
 use super::{super::file::SweepFile, Checked, Fault, fault, heads, images, positive, require};
 
@@ -135,11 +135,6 @@ fn torchscript(model: &Model) -> Checked {
         model.batch_norm == BatchNorm::FrozenStatistics,
         "model.batch_norm",
         frozen,
-    )?;
-    require(
-        model.precision == Precision::F32,
-        "model.precision",
-        "a TorchScript module computes in f32",
     )
 }
 
