@@ -130,6 +130,9 @@ fn peak_mib() -> f64 {
         / 1024.0
 }
 
+/// The argument for training whose blocks are computed again for their gradient.
+const CHECKPOINTING: &str = "checkpointing";
+
 /// Prints what each backbone takes for images of its native size.
 fn print_footprints() {
     for backbone in Backbone::every() {
@@ -137,9 +140,14 @@ fn print_footprints() {
         if has_layers {
             let evaluation = per_pixel(&backbone, "evaluation", [32, 96]);
             let training = per_pixel(&backbone, "training", [4, 12]);
+            let again = backbone.part().is_made_of_blocks().then(|| {
+                let again = per_pixel(&backbone, CHECKPOINTING, [4, 12]);
+                format!(", with checkpointing {again:.0}")
+            });
             println!(
-                "{}: evaluation {evaluation:.0}, training {training:.0}",
-                backbone.key()
+                "{}: evaluation {evaluation:.0}, training {training:.0}{}",
+                backbone.key(),
+                again.unwrap_or_default()
             );
         }
     }
@@ -166,10 +174,11 @@ fn per_pixel(backbone: &Backbone, work: &str, [few, more]: [i64; 2]) -> f64 {
 /// Prints the most memory that is held while images are embedded or trained on, in MiB.
 fn print_peak(backbone: Backbone, work: &str, images: i64) {
     let side = i64::from(backbone.part().native_image());
-    let config = NetworkConfig::new(backbone, 3, side, Some(128));
+    let mut config = NetworkConfig::new(backbone, 3, side, Some(128));
+    config.model.checkpointing = work == CHECKPOINTING;
     let network = Network::new(config, 0, Device::Cpu).expect("the native size passes through");
     let images = Tensor::randint(256, [images, 3, side, side], (Kind::Uint8, Device::Cpu));
-    if work == "training" {
+    if ["training", CHECKPOINTING].contains(&work) {
         let loss = network.forward(&images, true).square().sum(Kind::Float);
         let _ = network.gradient(&loss);
     } else {

@@ -46,8 +46,13 @@ const PROCESS: u64 = 300 << 20;
 /// their gradient, the state of an optimizer, the best weights, and what is written.
 const COPIES_TO_EVALUATE: u64 = 2;
 const COPIES_TO_TRAIN: u64 = 6;
+/// The same if only adapters are trained: neither gradients of the weights nor a state of their optimizer.
+const COPIES_TO_ADAPT: u64 = 3;
 /// The average of the weights, and the weights themselves while the average is measured.
 const COPIES_TO_AVERAGE: u64 = 2;
+
+/// By how much maps are fewer at least if those within blocks are computed again.
+const LESS_WITH_CHECKPOINTING: u64 = 2;
 
 impl Recipe {
     /// Returns how many images are embedded at a time on a device.
@@ -78,9 +83,14 @@ impl Recipe {
             .map_or(batch, |chunk| batch.min(chunk.into()));
         let pixels = square(self.transform.train_side(&self.images));
         let maps = at_a_time * pixels * u64::from(self.footprint().training) / self.model.shrink();
-        let copies = match training.ema {
-            Some(_) => COPIES_TO_TRAIN + COPIES_TO_AVERAGE,
-            None => COPIES_TO_TRAIN,
+        let copies = match (&self.model.lora, &training.ema) {
+            (Some(_), _) => COPIES_TO_ADAPT,
+            (None, Some(_)) => COPIES_TO_TRAIN + COPIES_TO_AVERAGE,
+            (None, None) => COPIES_TO_TRAIN,
+        };
+        let maps = match self.model.checkpointing {
+            true => maps / LESS_WITH_CHECKPOINTING,
+            false => maps,
         };
         Some(PROCESS + copies * self.bytes_of_parameters() + maps)
     }
