@@ -54,7 +54,7 @@ pub enum Purpose {
     /// The initial centers of clusters. Counters: 0, 0.
     Clusters = 20,
     /// Which images of a batch skip a branch of a residual block. Counters: batch, branch.
-    Depth = 25,
+    Depth = 26,
 }
 
 /// A sequence of random numbers.

@@ -7,10 +7,11 @@ use schema::{ConvnextB, ConvnextT};
 use tch::{Kind, Tensor};
 
 use super::{
+    depth::Branch,
     layers::{
         Conv, Convolutions, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape,
     },
-    residual::{Branch, Recomputable},
+    residual::Recomputable,
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::{Made, Naming},
 };
@@ -166,7 +167,9 @@ impl Block {
         let [first, second] = &self.layers;
         let hidden = first.forward(context, &positions).gelu("none");
         let added = second.forward(context, &hidden) * context.parameter(self.scale);
-        map + self.branch.added(context, added.permute([0, 3, 1, 2]))
+        map + self
+            .branch
+            .added(context.stochastic_depth, added.permute([0, 3, 1, 2]))
     }
 }
 

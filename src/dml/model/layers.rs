@@ -16,7 +16,7 @@ use std::sync::Arc;
 use schema::Lora;
 use tch::{Kind, Tensor};
 
-use super::residual::{LastingContext, StochasticDepth};
+use super::depth::StochasticDepth;
 use crate::parameters::{Init, ParamSpec};
 
 /// Specifications of the tensors of a network under construction.
@@ -153,6 +153,7 @@ impl<'a> ForwardContext<'a> {
             ..*self
         }
     }
+
     /// Returns a parameter in the dtype of the pass.
     pub(super) fn parameter(&self, place: Parameter) -> Tensor {
         self.master(place).to_kind(self.dtype)
@@ -165,6 +166,54 @@ impl<'a> ForwardContext<'a> {
 
     fn statistic(&self, place: Statistic) -> &Tensor {
         &self.statistics[place.0]
+    }
+}
+
+/// A context that lasts until the gradient is computed.
+#[derive(Debug)]
+pub(super) struct LastingContext {
+    parameters: Vec<Tensor>,
+    statistics: Vec<Tensor>,
+    frozen: Vec<bool>,
+    batch_statistics: bool,
+    folds_norms: bool,
+    dtype: Kind,
+    adapters: Adapters,
+    stochastic_depth: Option<StochasticDepth>,
+}
+
+impl LastingContext {
+    /// Returns a context with the same tensors.
+    #[expect(
+        clippy::arc_with_non_send_sync,
+        reason = "the thread that computes gradients on a GPU may drop it"
+    )]
+    pub(super) fn of(context: &ForwardContext) -> Arc<LastingContext> {
+        let shared = |tensors: &[Tensor]| tensors.iter().map(Tensor::shallow_clone).collect();
+        Arc::new(LastingContext {
+            parameters: shared(context.parameters),
+            statistics: shared(context.statistics),
+            frozen: context.frozen.to_vec(),
+            batch_statistics: context.batch_statistics,
+            folds_norms: context.folds_norms,
+            dtype: context.dtype,
+            adapters: context.adapters,
+            stochastic_depth: context.stochastic_depth,
+        })
+    }
+
+    pub(super) fn context(&self) -> ForwardContext<'_> {
+        ForwardContext {
+            parameters: &self.parameters,
+            statistics: &self.statistics,
+            frozen: &self.frozen,
+            batch_statistics: self.batch_statistics,
+            folds_norms: self.folds_norms,
+            dtype: self.dtype,
+            adapters: self.adapters,
+            stochastic_depth: self.stochastic_depth,
+            lasting: None,
+        }
     }
 }
 

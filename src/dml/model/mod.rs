@@ -18,6 +18,7 @@ mod backbone;
 mod bn_inception;
 mod conv4;
 mod convnext;
+mod depth;
 mod efficientnet_lite0;
 mod export;
 #[cfg(test)]
@@ -50,11 +51,11 @@ pub use self::{
     average::WeightAverage, heads::Forward, input::Normalization, torchscript::TorchScript,
 };
 use self::{
+    depth::StochasticDepth,
     head::HeadLayers,
     heads::{Heads, Maps},
-    layers::{Adapter, Adapters, ForwardContext, ParamBuilder, channels_last},
+    layers::{Adapter, Adapters, ForwardContext, LastingContext, ParamBuilder, channels_last},
     pooling::Pool,
-    residual::{LastingContext, StochasticDepth},
     trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
     weights::WeightsMismatch,
 };

@@ -10,10 +10,11 @@ use schema::{SwinB, SwinT};
 use tch::{Device, Kind, Tensor};
 
 use super::{
+    depth::Branch,
     layers::{
         Conv, Convolutions, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape,
     },
-    residual::{Branch, Recomputable},
+    residual::Recomputable,
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::{Made, Naming, Unneeded},
 };
@@ -304,11 +305,11 @@ impl Block {
         let normed = self.before_attention.forward(context, map);
         let attended = self.attention(context, &windows.divided(&normed), windows);
         let [of_attention, of_layers] = &self.branches;
-        let map = map + of_attention.added(context, windows.joined(&attended));
+        let map = map + of_attention.added(context.stochastic_depth, windows.joined(&attended));
         let [first, second] = &self.layers;
         let normed = self.before_layers.forward(context, &map);
         let hidden = first.forward(context, &normed).gelu("none");
-        map + of_layers.added(context, second.forward(context, &hidden))
+        map + of_layers.added(context.stochastic_depth, second.forward(context, &hidden))
     }
 
     /// Returns what positions `[n, windows, w^2, d]` find in their windows.

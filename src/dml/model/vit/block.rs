@@ -5,8 +5,8 @@ use tch::{Kind, Tensor};
 use super::{HEAD_WIDTH, positions::Turned};
 use crate::{
     model::{
+        depth::Branch,
         layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
-        residual::Branch,
     },
     parameters::Init,
 };
@@ -183,7 +183,7 @@ impl Block {
             Some(scales) => computed * context.parameter(scales[part]),
             None => computed,
         };
-        self.branches[part].added(context, scaled)
+        self.branches[part].added(context.stochastic_depth, scaled)
     }
 
     fn attention(

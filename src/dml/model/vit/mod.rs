@@ -36,8 +36,9 @@ use self::{
     positions::{Rotation, Turned},
 };
 use super::{
+    depth::Branch,
     layers::{Conv, ForwardContext, LayerNorm, ParamBuilder, Parameter, Shape},
-    residual::{Branch, Recomputable},
+    residual::Recomputable,
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::Naming,
 };

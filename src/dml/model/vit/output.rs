@@ -21,7 +21,7 @@ pub(super) enum Output {
     Mean(i64),
     /// Both, one after the other.
     ClassAndMean(i64),
-    Attention(AttentionPool),
+    Attention(Box<AttentionPool>),
 }
 
 impl Output {
@@ -31,7 +31,7 @@ impl Output {
             Features::Tokens(VitFeatures::Class) => Output::Class,
             Features::Tokens(VitFeatures::Mean) => Output::Mean(first),
             Features::Tokens(VitFeatures::ClassAndMean) => Output::ClassAndMean(first),
-            Features::Attention => Output::Attention(AttentionPool::new(builder, shape)),
+            Features::Attention => Output::Attention(Box::new(AttentionPool::new(builder, shape))),
         }
     }
 
