@@ -20,9 +20,14 @@ mod whole_file;
 mod whole_folder;
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Read},
     path::Path,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::{Errno, retry_on_intr},
 };
 
 pub use error::DiskError;
@@ -35,13 +40,27 @@ pub use whole_folder::WholeFolder;
 /// # Errors
 /// There is no such file, it cannot be read, or it is a folder, a pipe or a device.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Opening a pipe would wait for its writer.
-    if !fs::metadata(path)?.is_file() {
-        let why = "it is not a file";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    open_with_metadata(path).map(|(file, _)| file)
+}
+
+fn open_with_metadata(path: &Path) -> io::Result<(File, Metadata)> {
+    // Without waiting for the writer of a pipe.
+    let reading = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match retry_on_intr(|| rustix::fs::open(path, reading, Mode::empty())) {
+        Ok(file) => File::from(file),
+        // A socket, or a device that is not there.
+        Err(Errno::NXIO | Errno::NODEV) => return Err(no_file()),
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = file.metadata()?;
+    match metadata.is_file() {
+        true => Ok((file, metadata)),
+        false => Err(no_file()),
     }
-    #[expect(clippy::disallowed_methods, reason = "it is no pipe")]
-    File::open(path)
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")
 }
 
 /// Reads a file.
@@ -49,9 +68,20 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As for [`open`].
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    read_with_metadata(path).map(|(bytes, _)| bytes)
+}
+
+/// Reads a file. Returns its content, and what it was before it was read.
+///
+/// # Errors
+/// As for [`open`].
+pub fn read_with_metadata(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+    let (file, metadata) = open_with_metadata(path)?;
+    let expected = usize::try_from(metadata.len()).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(expected.saturating_add(1));
+    // A bare file would be asked for its size once more.
+    file.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok((bytes, metadata))
 }
 
 /// Reads a file of text.
@@ -145,8 +175,8 @@ pub fn sync_parent(path: &Path) -> Result<(), DiskError> {
 
 /// Opens a folder, to lock or synchronize it.
 fn open_folder(path: &Path) -> io::Result<File> {
-    let folder = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, folder, rustix::fs::Mode::empty())?.into())
+    let folder = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, folder, Mode::empty())?.into())
 }
 
 /// Returns the folder that contains `path`.

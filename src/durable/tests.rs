@@ -117,7 +117,9 @@ fn pipes_devices_and_folders_are_refused_and_never_block() {
     let pipe = folder.path().join("record.json.incomplete");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
-    for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for path in [&pipe, &socket, Path::new("/dev/zero"), folder.path()] {
         let error = read(path).unwrap_err();
         assert_eq!(error.to_string(), "it is not a file", "{path:?}");
     }

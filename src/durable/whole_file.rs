@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Write},
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
@@ -175,7 +175,7 @@ fn lock_abandoned(path: &Path) -> Option<File> {
     }
     let file = crate::open(path).ok()?;
     file.try_lock().ok()?;
-    is_at(&file, path).ok()?.then_some(file)
+    metadata_if_at(&file, path).ok()?.map(|_| file)
 }
 
 /// What a temporary file has behind its final name.
@@ -190,23 +190,30 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Opens the temporary file, empty, once no other writer holds it.
 fn open_locked(temporary: &Path) -> io::Result<File> {
-    refuse_pipe(temporary)?;
     loop {
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(temporary)?;
+        let file = create_or_open(temporary)?;
         // Some network file systems have no locks; there, one file must have one writer at a time.
         let _ = file.lock();
         // The previous writer may have renamed or removed the file that was opened.
-        if is_at(&file, temporary)? {
-            if file.metadata()?.len() > 0 {
+        if let Some(opened) = metadata_if_at(&file, temporary)? {
+            if opened.len() > 0 {
                 file.set_len(0)?;
             }
             return Ok(file);
         }
     }
+}
+
+/// Creates the temporary file, or opens the one that is there.
+fn create_or_open(temporary: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true);
+    match options.clone().create_new(true).open(temporary) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        created => return created,
+    }
+    refuse_pipe(temporary)?;
+    options.create(true).truncate(false).open(temporary)
 }
 
 /// Returns an error for a pipe, which would block until another process reads it.
@@ -218,12 +225,15 @@ fn refuse_pipe(temporary: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// True if this open file is the one that `path` names now.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+/// Returns what an open file is, if it is the one that `path` names now.
+fn metadata_if_at(file: &File, path: &Path) -> io::Result<Option<Metadata>> {
     let opened = file.metadata()?;
     match fs::metadata(path) {
-        Ok(named) => Ok(named.dev() == opened.dev() && named.ino() == opened.ino()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(named) => {
+            let is_same = named.dev() == opened.dev() && named.ino() == opened.ino();
+            Ok(is_same.then_some(opened))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::{Computation, Dataset, Metric, RunId, Scores};
 
 use crate::{
-    Compare, ReportError, Row, Together,
-    gather::{Names, RowRuns},
+    Row, Together,
+    gather::{Names, RowRuns, gather},
     key::{Panel, RowKey},
-    measured::MeasuredRows,
 };
 
 /// How the result of a run came about, as far as it is known.
@@ -94,35 +93,32 @@ pub(crate) struct RunOrigin {
 }
 
 /// Collects the origins of the runs of a sweep.
-///
-/// # Errors
-/// If the aggregation fails, which no content of the rows should cause.
 pub fn provenance(
     sweep: &str,
     rows: &[Row],
     metrics: &dyn Fn(&Dataset) -> Vec<Metric>,
     origins: &BTreeMap<RunId, Origin>,
     tried: Tried,
-) -> Result<Provenance, ReportError> {
-    let measured = MeasuredRows::of(rows, metrics, None, &Compare::Rows)?;
+) -> Provenance {
+    let (names, gathered) = gather(rows, metrics);
     let mut lines = Vec::new();
     let mut runs = Vec::new();
-    for (index, line) in measured.lines.iter().enumerate() {
+    for line in &gathered {
         // An ensemble consists of runs that have lines of their own.
         if line.panel.together == Some(Together::Concatenated) {
             continue;
         }
         let found = runs_of(line, origins);
-        lines.push(summary(&measured, index, &found));
+        lines.push(summary(line, &found));
         runs.extend(found);
     }
-    Ok(Provenance {
+    Provenance {
         sweep: sweep.to_owned(),
         tried,
         lines,
         runs,
-        names: measured.names,
-    })
+        names,
+    }
 }
 
 fn runs_of(line: &RowRuns<'_>, origins: &BTreeMap<RunId, Origin>) -> Vec<RunOrigin> {
@@ -152,8 +148,7 @@ fn compared(row: &Row, origin: &Origin, line: &RowRuns<'_>) -> Option<Compared> 
     })
 }
 
-fn summary(measured: &MeasuredRows<'_>, index: usize, runs: &[RunOrigin]) -> OriginLine {
-    let line = &measured.lines[index];
+fn summary(line: &RowRuns<'_>, runs: &[RunOrigin]) -> OriginLine {
     let attempts = || runs.iter().flat_map(RunOrigin::attempts);
     let speeds: Vec<f64> = runs
         .iter()

@@ -48,7 +48,7 @@ impl Identity {
         for seed in seeds {
             recipe.insert("seed".to_owned(), seed.to_string());
             identity.insert("recipe".to_owned(), object(&recipe));
-            runs.push(RunId(hashed(&object(&identity))));
+            runs.push(RunId(hashed(object(&identity).as_bytes())));
         }
         runs
     }
@@ -103,6 +103,11 @@ impl StudyId {
 }
 
 impl RunId {
+    /// Returns the id of the run whose [`Identity`] has this canonical JSON.
+    pub fn of_canonical_json(identity: &[u8]) -> RunId {
+        RunId(hashed(identity))
+    }
+
     /// Returns a placeholder for a run that a study has not selected yet.
     pub fn undecided(study: StudyId, seed: u64, fold: usize) -> RunId {
         RunId(short_hash(&("undecided", study, seed, fold)))
@@ -302,11 +307,11 @@ impl<'t> Sorting<'t> {
 }
 
 fn short_hash<T: Serialize + ?Sized>(value: &T) -> u64 {
-    hashed(&canonical_json(value))
+    hashed(canonical_json(value).as_bytes())
 }
 
-fn hashed(text: &str) -> u64 {
-    let bytes = *blake3::hash(text.as_bytes())
+fn hashed(text: &[u8]) -> u64 {
+    let bytes = *blake3::hash(text)
         .as_bytes()
         .first_chunk()
         .expect("a hash has 32 bytes");

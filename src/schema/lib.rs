@@ -105,7 +105,7 @@ pub use reply::{
     TrainingEnd, Verified, WrongReply,
 };
 pub use sample::ObjectiveSample;
-pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
+pub use seal::{BrokenSeal, has_seal, sealed, sealed_content, unsealed};
 pub use survey::Survey;
 pub use timing::{Clip, Ema, Guards, Span, WarmUp};
 pub use units::bytes_in_words;

@@ -235,14 +235,16 @@ impl Opened {
     fn here(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
         let machine = Opened::machine();
         let here = machine.numerics(&sweep.resources);
-        Opened::with(sweep, results, machine, Arithmetic::Here(here))
+        let ledger = Ledger::new(results);
+        Opened::with(sweep, ledger, machine, Arithmetic::Here(here))
     }
 
-    /// The sweep as it was run, be it on another machine.
+    /// The sweep as it was run, be it on another machine, with its results as they are now.
     fn of_results(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
         let machine = Opened::machine();
         let allowed = machine.allowed_numerics(&sweep.resources);
-        Opened::with(sweep, results, machine, Arithmetic::OfResults(&allowed))
+        let ledger = Ledger::new(results).frozen();
+        Opened::with(sweep, ledger, machine, Arithmetic::OfResults(&allowed))
     }
 
     fn machine() -> Machine {
@@ -263,11 +265,10 @@ impl Opened {
 
     fn with(
         sweep: Sweep,
-        results: &Path,
+        ledger: Ledger,
         machine: Machine,
         arithmetic: Arithmetic<'_>,
     ) -> Result<Opened, Exit> {
-        let ledger = Ledger::new(results);
         let plan = Plan::with(&sweep, &ledger, arithmetic).map_err(Exit::mistake)?;
         Ok(Opened {
             sweep,

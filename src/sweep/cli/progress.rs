@@ -17,7 +17,7 @@ use crate::{
         Plan, PlannedRun, Study, StudyState,
         freshness::{Freshness, FreshnessOf},
     },
-    run::{Watcher, slots::Place},
+    run::{PerJob, Watcher, slots::Place},
 };
 
 /// Between two plain lines about the same thing.
@@ -37,10 +37,10 @@ pub(super) fn is_quiet() -> bool {
 
 /// The progress of a sweep: an overall bar, and a line for each running job.
 pub(super) struct Progress {
-    names: BTreeMap<Job, String>,
+    names: PerJob<String>,
     /// The amount of work of each job: its steps, or 1.
-    weights: BTreeMap<Job, u64>,
-    fractions: BTreeMap<Job, f64>,
+    weights: PerJob<u64>,
+    fractions: PerJob<f64>,
     /// The sum of the fractions.
     done: f64,
     /// The work of the known jobs that is left, by kind.
@@ -125,11 +125,11 @@ impl Progress {
         overall.set_prefix("sweep");
         overall.enable_steady_tick(Duration::from_millis(500));
         let mut progress = Progress {
-            names: BTreeMap::new(),
+            names: PerJob::default(),
             jobs: 0,
             there: 0,
-            weights: BTreeMap::new(),
-            fractions: BTreeMap::new(),
+            weights: PerJob::default(),
+            fractions: PerJob::default(),
             done: 0.0,
             left: BTreeMap::new(),
             ahead: BTreeMap::new(),
@@ -149,7 +149,7 @@ impl Progress {
     /// Adds the jobs of a plan that have to run, and those that its searches may add.
     fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
         for (&job, freshness) in freshness {
-            if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains_key(&job) {
+            if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains(job) {
                 let weight = weight(job, plan);
                 self.weights.insert(job, weight);
                 *self.left.entry(job.kind()).or_default() += weight as f64;
@@ -158,7 +158,7 @@ impl Progress {
         }
         let were_done = freshness
             .iter()
-            .filter(|(job, freshness)| is_done(freshness) && !self.weights.contains_key(job));
+            .filter(|(job, freshness)| is_done(freshness) && !self.weights.contains(**job));
         self.there = were_done.count();
         self.ahead = ahead(plan);
         let known = self.weights.len() + self.there;
@@ -182,7 +182,7 @@ impl Progress {
         let (mut done, mut seconds) = (0.0, 0.0);
         for (job, line) in &self.running {
             if job.kind() == kind && line.done > line.from {
-                let weight = self.weights.get(job).copied().unwrap_or(0);
+                let weight = self.weights.get(*job).copied().unwrap_or(0);
                 done += weight as f64 * line.gained();
                 seconds += line.begun.elapsed().as_secs_f64();
             }
@@ -218,7 +218,7 @@ impl Progress {
     /// Notes the fraction of a job that is done.
     fn set_fraction(&mut self, job: Job, fraction: f64) {
         let change = fraction - self.fractions.insert(job, fraction).unwrap_or(0.0);
-        let weight = self.weights.get(&job).copied().unwrap_or(0) as f64;
+        let weight = self.weights.get(job).copied().unwrap_or(0) as f64;
         self.done += change;
         *self.left.entry(job.kind()).or_default() -= weight * change;
     }
@@ -243,7 +243,7 @@ impl Progress {
     }
 
     fn name(&self, job: Job) -> &str {
-        self.names.get(&job).map_or("", String::as_str)
+        self.names.get(job).map_or("", String::as_str)
     }
 
     fn say_plainly(&mut self) {
@@ -304,7 +304,7 @@ impl Watcher for Progress {
                 self.set_fraction(job, 1.0);
                 let weight = self
                     .weights
-                    .get(&job)
+                    .get(job)
                     .map_or(0.0, |&weight| weight as f64 * line.share());
                 self.pace.note(job, weight, line.begun.elapsed());
                 self.say(&line.finished(self.name(job), &took));
@@ -700,7 +700,41 @@ pub(super) fn duration(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use schema::Numerics;
+
     use super::*;
+    use crate::{
+        plan::tests::{Desk, TWO_METHODS},
+        run::visits,
+    };
+
+    /// The values of jobs that are visited while a training is shown.
+    fn visits_of_a_training(seeds: u64) -> usize {
+        let sweep = TWO_METHODS.replace(
+            "name = \"test\"",
+            &format!("name = \"test\"\nseeds = {seeds}"),
+        );
+        let desk = Desk::new(&sweep, Numerics::Cpu { threads: 1 });
+        let mut progress = Progress::new(&desk.plan, &desk.freshness());
+        progress.plain = false;
+        let job = Job::Train(desk.plan.members[0].run);
+        let step = Event::Progress {
+            done: 5,
+            total: 10,
+            loss: Some(0.5),
+        };
+        visits(|| {
+            progress.started(job, 1, "cpu");
+            progress.on_event(job, &step);
+            progress.tick();
+            progress.ended(job, &AttemptEnd::Finished, false);
+        })
+    }
+
+    #[test]
+    fn what_showing_a_training_costs_does_not_depend_on_the_number_of_jobs() {
+        assert_eq!(visits_of_a_training(1), visits_of_a_training(300));
+    }
 
     #[test]
     fn the_time_to_go_counts_every_kind_of_jobs() {

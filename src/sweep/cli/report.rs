@@ -445,8 +445,7 @@ fn provenance(opened: &Opened, rows: &[Row]) -> Result<Provenance, Exit> {
     let origins = origins::origins(plan, ledger)?;
     let metrics = |dataset: &Dataset| sweep.report.metrics(dataset);
     let tried = origins::tried(opened)?;
-    let provenance =
-        report::provenance(&sweep.name, rows, &metrics, &origins, tried).map_err(Exit::stuck)?;
+    let provenance = report::provenance(&sweep.name, rows, &metrics, &origins, tried);
     match provenance.mixture() {
         Some(mixture) if sweep.report.homogeneous => Err(Exit::mistake(format!(
             "`report.homogeneous = true`, but: {mixture}\n\

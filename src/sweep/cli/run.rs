@@ -100,7 +100,7 @@ impl Run {
         let mut freshness = match is_submitted {
             // Workers are writing: nothing is set aside or removed.
             true => freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?,
-            false => freshness_of_intact(&opened)?,
+            false => freshness_of_intact(&mut opened)?,
         };
         let left_out = match self.only.as_slice() {
             [] => 0,
@@ -122,6 +122,7 @@ impl Run {
             tell(&format!("{name}: {}; {state}", arithmetic(&opened.sweep)));
             Tally::default()
         } else {
+            opened.ledger = opened.ledger.live();
             match on {
                 On::Here => self.work(&mut opened, &mut lock, freshness, interrupts)?,
                 On::Slurm(table) => {
@@ -136,6 +137,9 @@ impl Run {
             }
         };
         drop(lock);
+        if todo > 0 || is_submitted {
+            opened.ledger = opened.ledger.frozen();
+        }
         let report = self.destination.report(&self.target, &opened, None)?;
         let written = report.write();
         report.print()?;
@@ -398,14 +402,16 @@ impl From<SessionError> for Exit {
     }
 }
 
-/// Returns which jobs have to run. Damaged files are set aside first, so that they count as absent.
-fn freshness_of_intact(opened: &Opened) -> Result<FreshnessOf, Exit> {
+/// Returns which jobs have to run, and freezes the results that this is about. Damaged files are set aside first, so that
+/// they count as absent.
+fn freshness_of_intact(opened: &mut Opened) -> Result<FreshnessOf, Exit> {
     let Opened {
         sweep,
         ledger,
         plan,
         ..
     } = opened;
+    *ledger = ledger.frozen();
     integrity::of_results(plan, ledger, Check::Contents)?;
     let mut inputs = Inputs::default();
     loop {
@@ -427,6 +433,7 @@ fn freshness_of_intact(opened: &Opened) -> Result<FreshnessOf, Exit> {
                 "warning: {damage}; it is {fate}, and what is needed is computed again"
             ));
         }
+        *ledger = ledger.frozen();
     }
 }
 

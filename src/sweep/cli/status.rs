@@ -30,8 +30,8 @@ use super::{
     studies,
 };
 use crate::{
-    ledger::{AttemptExit, Cause, Job, Ledger, LedgerError, RunStage},
-    plan::{Plan, difference, freshness},
+    ledger::{AttemptExit, Cause, Check, Job, Ledger, LedgerError, RunStage},
+    plan::{Plan, difference, freshness, integrity},
     shell::CommandLine,
 };
 
@@ -146,6 +146,11 @@ impl Status {
 impl Snapshot {
     fn of(opened: &Opened) -> Result<Snapshot, Exit> {
         let (plan, ledger) = (&opened.plan, &opened.ledger);
+        // Before its results: what a session that has ended by now has published is seen.
+        let session = Session::of(plan, ledger)?;
+        let workers = Session::of_workers(plan, ledger)?;
+        // Reads all results at once.
+        integrity::of_results(plan, ledger, Check::Sizes)?;
         let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
         let known = tally(&freshness);
         let done = known.values().map(|tally| tally.done).sum();
@@ -153,8 +158,8 @@ impl Snapshot {
         let mut snapshot = Snapshot {
             version: VERSION,
             sweep: opened.sweep.name.clone(),
-            session: Session::of(plan, ledger)?,
-            workers: Session::of_workers(plan, ledger)?,
+            session,
+            workers,
             slurm: Arrays::of(ledger)?,
             runs: Runs {
                 total: plan.runs.len(),

@@ -26,7 +26,7 @@ use crate::{
         standing::WorkerEnd,
     },
     config::{DeviceChoice, Gpus, Sweep},
-    ledger::{Job, SlurmJob, absolute},
+    ledger::{Job, Ledger, SlurmJob, absolute},
     plan::{
         Arithmetic,
         freshness::{self, Freshness, FreshnessOf},
@@ -229,7 +229,8 @@ fn opened(submission: &Submission, text: &str) -> Result<Opened, Exit> {
     // Those of the sweep file are numbers on one machine; the batch system has chosen.
     sweep.resources.gpus = Gpus::All;
     let arithmetic = Arithmetic::Here(submission.numerics);
-    Opened::with(sweep, &submission.results, Opened::machine(), arithmetic)
+    let ledger = Ledger::new(&submission.results);
+    Opened::with(sweep, ledger, Opened::machine(), arithmetic)
 }
 
 /// Fails if runs would be computed in another arithmetic than their ids say: only data is prepared anywhere.

@@ -2,32 +2,63 @@
 //!
 //! A file is known as long as its size, its times and its place on disk are those it had when it was read. One that was
 //! changed within the last second is read again: its time would not tell it from a later content.
+//!
+//! A frozen memo looks at each file once: all that a command prints is about the same moment.
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs::{self, Metadata},
+    hash::Hash,
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The contents of files of one kind, shared by all copies of a ledger.
+/// The contents of the files of one kind, shared by all copies of a ledger; `K` tells whose file it is.
 #[derive(Debug)]
-pub(super) struct Memo<T>(Arc<Mutex<Contents<T>>>);
+pub(super) struct Memo<K, T> {
+    files: Arc<Mutex<HashMap<K, Found<T>>>>,
+    is_frozen: bool,
+}
 
-/// By path, each with what told it apart when it was read.
-type Contents<T> = HashMap<PathBuf, (Stamp, Arc<T>)>;
+/// What was found where a file should be.
+#[derive(Debug)]
+struct Found<T> {
+    /// `None` if there was no intact file.
+    content: Option<Arc<T>>,
+    /// What tells it from a later content, if anything does.
+    stamp: Option<Stamp>,
+    /// True if it is not looked at again.
+    is_final: bool,
+}
 
-impl<T> Clone for Memo<T> {
-    fn clone(&self) -> Memo<T> {
-        Memo(Arc::clone(&self.0))
+impl<K, T> Clone for Memo<K, T> {
+    fn clone(&self) -> Memo<K, T> {
+        Memo {
+            files: Arc::clone(&self.files),
+            is_frozen: self.is_frozen,
+        }
     }
 }
 
-impl<T> Default for Memo<T> {
-    fn default() -> Memo<T> {
-        Memo(Arc::default())
+impl<K, T> Default for Memo<K, T> {
+    fn default() -> Memo<K, T> {
+        Memo {
+            files: Arc::default(),
+            is_frozen: false,
+        }
+    }
+}
+
+impl<T> Clone for Found<T> {
+    fn clone(&self) -> Found<T> {
+        Found {
+            content: self.content.clone(),
+            stamp: self.stamp,
+            is_final: self.is_final,
+        }
     }
 }
 
@@ -43,53 +74,82 @@ struct Stamp {
 /// How long ago a file must have been changed.
 const SETTLED: Duration = Duration::from_secs(1);
 
-impl<T> Memo<T> {
-    /// Returns the content of a file, which `read` is asked for if it is not known. `None` if there is no file, or `read`
-    /// returns none.
-    pub(super) fn get<E>(
-        &self,
-        path: &Path,
-        read: impl FnOnce() -> Result<Option<T>, E>,
-    ) -> Result<Option<Arc<T>>, E> {
-        let stamp = match Stamp::of(path) {
-            Ok(stamp) => Some(stamp),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // Reading it tells what is wrong.
-            Err(_) => None,
-        };
-        if let Some(known) = stamp.and_then(|stamp| self.known(path, stamp)) {
-            return Ok(Some(known));
-        }
-        let Some(content) = read()?.map(Arc::new) else {
-            return Ok(None);
-        };
-        if let Some(stamp) = stamp.filter(|stamp| stamp.is_settled()) {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            all.insert(path.to_owned(), (stamp, Arc::clone(&content)));
-        }
-        Ok(Some(content))
+impl<K: Copy + Eq + Hash, T> Memo<K, T> {
+    /// Returns a memo that knows the same and looks at each file once from now on.
+    pub(super) fn frozen(&self) -> Memo<K, T> {
+        self.copy(true)
     }
 
-    fn known(&self, path: &Path, now: Stamp) -> Option<Arc<T>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stamp, content) = all.get(path)?;
-        (*stamp == now).then(|| Arc::clone(content))
+    /// Returns a memo that knows the same and notices changes.
+    pub(super) fn live(&self) -> Memo<K, T> {
+        self.copy(false)
+    }
+
+    fn copy(&self, is_frozen: bool) -> Memo<K, T> {
+        let is_final = false;
+        let known = self.files().clone().into_iter();
+        let files = known
+            .filter(|(_, found)| found.stamp.is_some())
+            .map(|(key, found)| (key, Found { is_final, ..found }));
+        Memo {
+            files: Arc::new(Mutex::new(files.collect())),
+            is_frozen,
+        }
+    }
+
+    /// Returns the content of a file, which `read` is asked for if it is not known. `None` if there is no file, or if
+    /// `read` finds nothing intact in it. What `read` does not describe by metadata is known to frozen memos only.
+    pub(super) fn get<E>(
+        &self,
+        key: K,
+        path: impl FnOnce() -> PathBuf,
+        read: impl FnOnce(&Path) -> Result<(Option<Metadata>, Option<T>), E>,
+    ) -> Result<Option<Arc<T>>, E> {
+        let known = self.files().get(&key).cloned();
+        if let Some(found) = known.as_ref().filter(|found| found.is_final) {
+            return Ok(found.content.clone());
+        }
+        let path = path();
+        let found = match known.filter(|found| found.is_still_at(&path)) {
+            Some(found) => found,
+            None => {
+                let (metadata, content) = read(&path)?;
+                Found::of(metadata, content)
+            }
+        };
+        let content = found.content.clone();
+        if self.is_frozen || found.stamp.is_some() {
+            let is_final = self.is_frozen;
+            self.files().insert(key, Found { is_final, ..found });
+        }
+        Ok(content)
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<K, Found<T>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Found<T> {
+    fn of(metadata: Option<Metadata>, content: Option<T>) -> Found<T> {
+        let stamp = metadata.as_ref().map(Stamp::from);
+        Found {
+            stamp: stamp.filter(|stamp| content.is_some() && stamp.is_settled()),
+            content: content.map(Arc::new),
+            is_final: false,
+        }
+    }
+
+    /// True if the file at a path is the one that was found.
+    fn is_still_at(&self, path: &Path) -> bool {
+        let now = Stamp::of(path).ok();
+        now.is_some() && now == self.stamp
     }
 }
 
 impl Stamp {
     fn of(path: &Path) -> io::Result<Stamp> {
-        let found = fs::metadata(path)?;
-        let nanoseconds =
-            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Ok(Stamp {
-            file: (found.dev(), found.ino()),
-            bytes: found.len(),
-            times: [
-                nanoseconds(found.mtime(), found.mtime_nsec()),
-                nanoseconds(found.ctime(), found.ctime_nsec()),
-            ],
-        })
+        Ok(Stamp::from(&fs::metadata(path)?))
     }
 
     fn is_settled(self) -> bool {
@@ -101,42 +161,139 @@ impl Stamp {
     }
 }
 
+impl From<&Metadata> for Stamp {
+    fn from(found: &Metadata) -> Stamp {
+        let nanoseconds =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Stamp {
+            file: (found.dev(), found.ino()),
+            bytes: found.len(),
+            times: [
+                nanoseconds(found.mtime(), found.mtime_nsec()),
+                nanoseconds(found.ctime(), found.ctime_nsec()),
+            ],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{cell::Cell, fs::File};
 
     use super::*;
 
+    /// A file of a run, and how often it was read.
+    struct Desk {
+        folder: tempfile::TempDir,
+        memo: Memo<(), String>,
+        reads: Cell<usize>,
+    }
+
+    impl Desk {
+        fn new() -> Desk {
+            Desk {
+                folder: tempfile::tempdir().unwrap(),
+                memo: Memo::default(),
+                reads: Cell::new(0),
+            }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("a")
+        }
+
+        fn write(&self, text: &str, age: Duration) {
+            fs::write(self.path(), text).unwrap();
+            let file = File::options().write(true).open(self.path()).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+
+        fn read(&self, memo: &Memo<(), String>) -> Option<String> {
+            let found = memo.get(
+                (),
+                || self.path(),
+                |path| {
+                    self.reads.set(self.reads.get() + 1);
+                    match durable::read_with_metadata(path) {
+                        Ok((bytes, metadata)) => {
+                            Ok((Some(metadata), String::from_utf8(bytes).ok()))
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((None, None)),
+                        Err(error) => Err(error),
+                    }
+                },
+            );
+            found.unwrap().map(|text| text.to_string())
+        }
+    }
+
     #[test]
     fn a_file_is_read_again_only_after_a_change() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        let (memo, reads) = (Memo::default(), Cell::new(0));
-        let read = || {
-            memo.get(&path, || {
-                reads.set(reads.get() + 1);
-                fs::read_to_string(&path).map(Some)
-            })
-            .unwrap()
-            .map(|text| text.to_string())
-        };
-        assert_eq!(read(), None);
-        fs::write(&path, "one").unwrap();
-        // Too young to be known.
-        assert_eq!(
-            (read(), read(), reads.get()),
-            (Some("one".to_owned()), Some("one".to_owned()), 2)
-        );
+        let desk = Desk::new();
+        let read = || (desk.read(&desk.memo), desk.reads.get());
+        assert_eq!(read(), (None, 1));
+        desk.write("one", 2 * SETTLED);
+        // It was changed just now, whatever the time of its content.
+        assert_eq!(read(), (Some("one".to_owned()), 2));
+        assert_eq!(read(), (Some("one".to_owned()), 3));
         std::thread::sleep(SETTLED + Duration::from_millis(50));
-        assert_eq!(
-            (read(), read(), reads.get()),
-            (Some("one".to_owned()), Some("one".to_owned()), 3)
-        );
-        fs::write(&path, "two").unwrap();
-        let file = File::options().write(true).open(&path).unwrap();
-        file.set_modified(SystemTime::now() - 2 * SETTLED).unwrap();
-        assert_eq!(read(), Some("two".to_owned()));
-        fs::remove_file(&path).unwrap();
-        assert_eq!(read(), None);
+        assert_eq!(read(), (Some("one".to_owned()), 4));
+        assert_eq!(read(), (Some("one".to_owned()), 4));
+        desk.write("two", 2 * SETTLED);
+        assert_eq!(read(), (Some("two".to_owned()), 5));
+        fs::remove_file(desk.path()).unwrap();
+        assert_eq!(read(), (None, 6));
+    }
+
+    #[test]
+    fn a_frozen_memo_looks_at_each_file_once() {
+        let desk = Desk::new();
+        desk.write("one", Duration::ZERO);
+        let first = desk.memo.frozen();
+        assert_eq!(desk.read(&first).as_deref(), Some("one"));
+        desk.write("two", Duration::ZERO);
+        assert_eq!(desk.read(&first).as_deref(), Some("one"));
+        let second = first.frozen();
+        assert_eq!(desk.read(&second).as_deref(), Some("two"));
+        fs::remove_file(desk.path()).unwrap();
+        assert_eq!(desk.read(&second).as_deref(), Some("two"));
+        let third = second.frozen();
+        assert_eq!((desk.read(&third), desk.reads.get()), (None, 3));
+        desk.write("late", Duration::ZERO);
+        assert_eq!((desk.read(&third), desk.reads.get()), (None, 3));
+        assert_eq!(desk.read(&third.live()).as_deref(), Some("late"));
+    }
+
+    #[test]
+    fn what_has_no_metadata_is_known_to_frozen_memos_only() {
+        let looks = Cell::new(0);
+        let look = |memo: &Memo<(), usize>| {
+            let number = memo.get((), PathBuf::new, |_| {
+                looks.set(looks.get() + 1);
+                Ok::<_, io::Error>((None, Some(looks.get())))
+            });
+            number.unwrap().map(|number| *number)
+        };
+        let memo = Memo::default();
+        assert_eq!((look(&memo), look(&memo)), (Some(1), Some(2)));
+        let frozen = memo.frozen();
+        assert_eq!((look(&frozen), look(&frozen)), (Some(3), Some(3)));
+        assert_eq!(look(&frozen.frozen()), Some(4));
+    }
+
+    #[test]
+    fn what_a_frozen_memo_has_read_is_known_to_later_ones() {
+        let desk = Desk::new();
+        desk.write("one", Duration::ZERO);
+        std::thread::sleep(SETTLED + Duration::from_millis(50));
+        let first = desk.memo.frozen();
+        assert_eq!(desk.read(&first).as_deref(), Some("one"));
+        assert_eq!(desk.read(&first.live()).as_deref(), Some("one"));
+        assert_eq!(desk.read(&first.frozen()).as_deref(), Some("one"));
+        assert_eq!(desk.reads.get(), 1);
+        let later = first.live();
+        desk.write("two", 2 * SETTLED);
+        assert_eq!(desk.read(&later).as_deref(), Some("two"));
+        assert_eq!(desk.read(&first).as_deref(), Some("one"));
     }
 }

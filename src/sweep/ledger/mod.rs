@@ -52,7 +52,9 @@ mod writer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs, io,
+    fmt,
+    fs::{self, Metadata},
+    io,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -61,9 +63,9 @@ use std::{
 pub use claim::{Claim, Claimant, Claimed};
 use durable::{DiskError, Turn};
 use schema::{
-    Attempt, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork,
-    PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained, has_seal, renamed,
-    run_files, sealed, unsealed,
+    Attempt, BrokenSeal, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity,
+    PrepareWork, PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained, has_seal,
+    renamed, run_files, sealed, sealed_content, unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -85,7 +87,7 @@ pub use writer::{SlurmJob, Writer};
 use crate::search::TrialPoint;
 
 /// A job that writes a result under `results/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
     /// Decode and resize a data set.
@@ -289,10 +291,16 @@ pub struct Ledger {
     /// The turn in which results are published, if processes take turns at them.
     turn: Option<Turn>,
     damage: DamageLog,
-    trainings: Memo<Vouched<Trained>>,
-    records: Memo<Vouched<Record>>,
+    trainings: Memo<RunId, Vouched<Trained>>,
+    records: Memo<RunId, Vouched<Record>>,
     /// Those that are what the ids of their runs are hashes of.
-    identities: Memo<()>,
+    identities: Memo<RunId, ()>,
+    /// The scores of queries that are as they were when a run was measured.
+    queries: Memo<(RunId, Check), ()>,
+    /// The number of attempts at each job.
+    attempts: Memo<Job, u32>,
+    /// The ends of attempts, by their numbers.
+    exits: Memo<(Job, u32), AttemptExit>,
 }
 
 /// The points of a study's trials, as they are kept.
@@ -316,6 +324,37 @@ impl Ledger {
             trainings: Memo::default(),
             records: Memo::default(),
             identities: Memo::default(),
+            queries: Memo::default(),
+            attempts: Memo::default(),
+            exits: Memo::default(),
+        }
+    }
+
+    /// Returns a ledger of the same folder that reads the results of each run once: what changes meanwhile is not seen.
+    #[must_use]
+    pub fn frozen(&self) -> Ledger {
+        Ledger {
+            trainings: self.trainings.frozen(),
+            records: self.records.frozen(),
+            identities: self.identities.frozen(),
+            queries: self.queries.frozen(),
+            attempts: self.attempts.frozen(),
+            exits: self.exits.frozen(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns a ledger of the same folder that notices changes.
+    #[must_use]
+    pub fn live(&self) -> Ledger {
+        Ledger {
+            trainings: self.trainings.live(),
+            records: self.records.live(),
+            identities: self.identities.live(),
+            queries: self.queries.live(),
+            attempts: self.attempts.live(),
+            exits: self.exits.live(),
+            ..self.clone()
         }
     }
 
@@ -512,10 +551,16 @@ impl Ledger {
     /// # Errors
     /// A file cannot be read.
     pub fn has_queries(&self, run: RunId, check: Check) -> Result<bool, LedgerError> {
-        let Some(record) = self.vouched_record(run)? else {
-            return Ok(false);
-        };
-        self.are_whole(&self.run(run), &record.files, check)
+        let folder = || self.run(run).path().to_owned();
+        let whole = self.queries.get((run, check), folder, |_| {
+            let record = self.vouched_record(run)?;
+            let are_whole = match record {
+                Some(record) => self.are_whole(&self.run(run), &record.files, check)?,
+                None => false,
+            };
+            Ok::<_, LedgerError>((None, are_whole.then_some(())))
+        });
+        Ok(whole?.is_some())
     }
 
     /// The same of an ensemble.
@@ -621,13 +666,16 @@ impl Ledger {
     }
 
     fn vouched_record(&self, run: RunId) -> Result<Option<Arc<Vouched<Record>>>, LedgerError> {
-        let path = self.run(run).record();
-        self.records.get(&path, || {
-            let found: Option<Vouched<Record>> = self.read_sealed(&path, &subject::record(run))?;
-            Ok(found.filter(|found| {
-                let is_own = found.result.run == run;
-                is_own || self.is_damaged(&path, "it is the result of another run")
-            }))
+        let path = || self.run(run).record();
+        self.records.get(run, path, |path| {
+            let subject = subject::record(run);
+            self.read_with_metadata(path, |bytes| {
+                let found = self.intact(path, Vouched::<Record>::unsealed(&subject, bytes));
+                found.filter(|found| {
+                    let is_own = found.result.run == run;
+                    is_own || self.is_damaged(path, "it is the result of another run")
+                })
+            })
         })
     }
 
@@ -641,9 +689,13 @@ impl Ledger {
     }
 
     fn vouched_training(&self, run: RunId) -> Result<Option<Arc<Vouched<Trained>>>, LedgerError> {
-        let path = self.run(run).trained();
-        self.trainings
-            .get(&path, || self.read_sealed(&path, &subject::training(run)))
+        let path = || self.run(run).trained();
+        self.trainings.get(run, path, |path| {
+            let subject = subject::training(run);
+            self.read_with_metadata(path, |bytes| {
+                self.intact(path, Vouched::unsealed(&subject, bytes))
+            })
+        })
     }
 
     /// Returns how the latest attempt at a job ended; `None` if there is none, or the orchestrator
@@ -664,8 +716,12 @@ impl Ledger {
     /// # Errors
     /// The file is damaged.
     pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<AttemptExit>, LedgerError> {
-        let path = self.attempt_folder(job, attempt).exit();
-        self.read_sealed(&path, &subject::exit(job, attempt))
+        let path = || self.attempt_folder(job, attempt).exit();
+        let found = self.exits.get((job, attempt), path, |path| {
+            let subject = subject::exit(job, attempt);
+            self.read_with_metadata(path, |bytes| self.unsealed(path, &subject, bytes))
+        })?;
+        Ok(found.map(|found| AttemptExit::clone(&found)))
     }
 
     /// Returns what each attempt at a job was computed by, in order, as far as it is known.
@@ -696,8 +752,12 @@ impl Ledger {
     /// # Errors
     /// The folder cannot be read.
     pub fn attempts(&self, job: Job) -> Result<u32, LedgerError> {
-        let folder = self.job_folder(job);
-        Turn::latest(&folder).map_err(LedgerError::io("list", &folder))
+        let folder = || self.job_folder(job);
+        let latest = self.attempts.get(job, folder, |folder| {
+            let latest = Turn::latest(folder).map_err(LedgerError::io("list", folder));
+            latest.map(|latest| (None, Some(latest)))
+        });
+        Ok(latest?.map_or(0, |latest| *latest))
     }
 
     /// Returns the folder of one attempt, numbered from 1.
@@ -754,23 +814,34 @@ impl Ledger {
     /// The file cannot be read.
     pub fn identity(&self, run: RunId) -> Result<Option<Value>, LedgerError> {
         let path = self.run(run).identity();
-        let found: Option<Value> = self.read_sealed(&path, &subject::identity(run))?;
-        Ok(found.filter(|found| {
-            is_identity_of(run, found)
-                || self.is_damaged(&path, "its hash is not the id of the run")
-        }))
+        let bytes = self.read(&path)?;
+        Ok(bytes.and_then(|bytes| self.identity_in(&bytes, run, &path)))
     }
 
-    /// Checks the identity of a run, if it has one. Damage is noted.
+    fn identity_in(&self, bytes: &[u8], run: RunId, path: &Path) -> Option<Value> {
+        let found: Option<Value> = self.unsealed(path, &subject::identity(run), bytes);
+        found.filter(|found| {
+            is_identity_of(run, found) || self.is_damaged(path, "its hash is not the id of the run")
+        })
+    }
+
+    /// True if the identity of a run is there and intact. Damage is noted.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn check_identity(&self, run: RunId) -> Result<(), LedgerError> {
-        let path = self.run(run).identity();
-        let checked = self
-            .identities
-            .get(&path, || Ok(self.identity(run)?.map(drop)));
-        checked.map(drop)
+    pub fn has_identity(&self, run: RunId) -> Result<bool, LedgerError> {
+        let path = || self.run(run).identity();
+        let checked = self.identities.get(run, path, |path| {
+            self.read_with_metadata(path, |bytes| {
+                // The id is the hash of the very text.
+                let content = sealed_content(&subject::identity(run), bytes);
+                match content.is_some_and(|text| RunId::of_canonical_json(&text) == run) {
+                    true => Some(()),
+                    false => self.identity_in(bytes, run, path).map(drop),
+                }
+            })
+        });
+        Ok(checked?.is_some())
     }
 
     /// Returns the path of the sweep of this name as it was last run.
@@ -893,8 +964,23 @@ impl Ledger {
 
     /// Reads a file; `None` if it does not exist or is no file.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, LedgerError> {
-        match durable::read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
+        self.found(path, durable::read(path))
+    }
+
+    /// Reads what a file is, and parses its content.
+    fn read_with_metadata<T>(
+        &self,
+        path: &Path,
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<(Option<Metadata>, Option<T>), LedgerError> {
+        let found = self.found(path, durable::read_with_metadata(path))?;
+        let (bytes, metadata) = found.unzip();
+        Ok((metadata, bytes.and_then(|bytes| parse(&bytes))))
+    }
+
+    fn found<T>(&self, path: &Path, read: io::Result<T>) -> Result<Option<T>, LedgerError> {
+        match read {
+            Ok(found) => Ok(Some(found)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 self.damage.note(path, error, DamagedKind::Result);
@@ -911,7 +997,12 @@ impl Ledger {
         subject: &str,
         bytes: &[u8],
     ) -> Option<T> {
-        match unsealed(subject, bytes) {
+        self.intact(path, unsealed(subject, bytes))
+    }
+
+    /// Returns the content of a sealed file; damage is noted.
+    fn intact<T>(&self, path: &Path, content: Result<T, BrokenSeal>) -> Option<T> {
+        match content {
             Ok(content) => Some(content),
             Err(why) => {
                 self.damage.note(path, why, DamagedKind::Result);

@@ -118,7 +118,7 @@ impl Ledger {
     }
 
     pub(super) fn check_run(&self, run: RunId) -> Result<CheckedRun, LedgerError> {
-        self.check_identity(run)?;
+        self.has_identity(run)?;
         self.exits_of(&[Job::Train(run), Job::Evaluate(run)])?;
         let (trained, record) = (self.vouched_training(run)?, self.vouched_record(run)?);
         self.has_model(run, Check::Contents)?;

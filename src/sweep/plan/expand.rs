@@ -24,6 +24,14 @@ pub(super) struct Cell<'a> {
     pub(super) numerics: Numerics,
 }
 
+/// A fold and a label map of a cell.
+struct Part {
+    fold: Option<Fold>,
+    map: Option<LabelMap>,
+    /// With the seed 0.
+    identity: Identity,
+}
+
 impl Cell<'_> {
     /// The search of its values, if any are searched.
     pub(super) fn search(&self) -> Option<Search> {
@@ -45,35 +53,70 @@ impl Cell<'_> {
         method: &MethodTable,
         training: &TrainingTable,
     ) -> Vec<(Member, Box<Identity>)> {
-        let sweep = self.sweep;
-        let named = self.seeds();
-        let mut seeds = named.clone();
-        if !is_drawn(method, self.weights) {
-            seeds.fill(0);
-        }
-        let mut parts = Vec::with_capacity(sweep.folds.len());
-        for &fold in &sweep.folds {
-            for map in maps(method) {
-                let mut identity = self.identity(method, training, fold);
-                if let (Some(training), Some(map)) = (&mut identity.recipe.training, map) {
-                    training.label_map = Some(map);
-                }
-                parts.push((fold, map, identity.runs(&seeds), identity));
-            }
-        }
+        let seeds = self.seeds_of_recipes(method);
+        let parts = self.parts(method, training);
+        let runs: Vec<Vec<RunId>> = parts
+            .iter()
+            .map(|part| part.identity.runs(&seeds))
+            .collect();
         let mut members = Vec::with_capacity(seeds.len() * parts.len());
-        for (position, &seed) in named.iter().enumerate() {
-            for (fold, map, runs, identity) in &parts {
-                let mut identity = Box::new(identity.clone());
+        for (position, seed) in self.seeds().into_iter().enumerate() {
+            for (part, runs) in parts.iter().zip(&runs) {
+                let mut identity = Box::new(part.identity.clone());
                 identity.recipe.seed = seeds[position];
                 let member = Member {
-                    map: map.map(|map| map.index),
-                    ..self.member(seed, *fold, runs[position])
+                    map: part.map.map(|map| map.index),
+                    ..self.member(seed, part.fold, runs[position])
                 };
                 members.push((member, identity));
             }
         }
         members
+    }
+
+    /// The ids of the same runs, by fold and seed, as far as they are asked for.
+    pub(super) fn runs(
+        &self,
+        method: &MethodTable,
+        training: &TrainingTable,
+    ) -> impl Iterator<Item = RunId> {
+        /// The number of ids that are made at a time.
+        const TOGETHER: usize = 64;
+        let seeds = self.seeds_of_recipes(method);
+        let seeds: Vec<Vec<u64>> = seeds.chunks(TOGETHER).map(<[u64]>::to_vec).collect();
+        let of_part = move |part: Part| {
+            let seeds = seeds.clone().into_iter();
+            seeds.flat_map(move |seeds| part.identity.runs(&seeds))
+        };
+        self.parts(method, training).into_iter().flat_map(of_part)
+    }
+
+    /// What its runs with one seed have in common with those of other seeds, by fold and label map.
+    fn parts(&self, method: &MethodTable, training: &TrainingTable) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(self.sweep.folds.len());
+        for &fold in &self.sweep.folds {
+            for map in maps(method) {
+                let mut identity = self.identity(method, training, fold);
+                if let (Some(training), Some(map)) = (&mut identity.recipe.training, map) {
+                    training.label_map = Some(map);
+                }
+                parts.push(Part {
+                    fold,
+                    map,
+                    identity,
+                });
+            }
+        }
+        parts
+    }
+
+    /// The seeds as recipes have them.
+    fn seeds_of_recipes(&self, method: &MethodTable) -> Vec<u64> {
+        let mut seeds = self.seeds();
+        if !is_drawn(method, self.weights) {
+            seeds.fill(0);
+        }
+        seeds
     }
 
     /// The same while a study has not selected anything: the ids of runs are not final.

@@ -33,7 +33,7 @@ pub fn of_results(plan: &Plan, ledger: &Ledger, check: Check) -> Result<(), Ledg
 fn of_run(run: RunId, plan: &Plan, ledger: &Ledger, check: Check) -> Result<(), LedgerError> {
     ledger.trained(run)?;
     if check == Check::Contents {
-        ledger.check_identity(run)?;
+        ledger.has_identity(run)?;
     }
     if plan.runs[&run].member.is_some() {
         ledger.has_queries(run, check)?;
@@ -97,7 +97,7 @@ impl Inputs {
 pub fn restore_identities(plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
     let begun = ledger.runs()?;
     for (run, planned) in plan.runs.iter().filter(|(run, _)| begun.contains(run)) {
-        if !ledger.run(*run).identity().is_file() {
+        if !ledger.has_identity(*run)? {
             ledger.describe_run(&planned.identity)?;
         }
     }

@@ -204,8 +204,7 @@ impl Results<'_> {
             return self.ledger.has_points(Study::id_of(cell));
         }
         let point = &self.sweep.points[row.point];
-        let members = cell.members(&cell.method.table, &point.training);
-        let mut runs = members.iter().map(|(member, _)| member.run);
+        let mut runs = cell.runs(&cell.method.table, &point.training);
         runs.any(|run| self.begun.contains(&run) && self.ledger.has_result(run))
     }
 

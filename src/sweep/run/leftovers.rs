@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use durable::remove_leftovers;
+use rayon::prelude::*;
 use schema::RunId;
 
 use crate::{
@@ -24,10 +25,8 @@ pub fn remove(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger) -> Result<(
             remove_of(job, ledger)?;
         }
     }
-    for &run in plan.runs.keys() {
-        finish_publishing(run, plan, ledger)?;
-    }
-    Ok(())
+    let runs = plan.runs.par_iter();
+    runs.try_for_each(|(&run, _)| finish_publishing(run, plan, ledger))
 }
 
 /// Removes half-written files that belong to no job.

@@ -33,7 +33,10 @@ use crate::{
     config::{Percent, Resources},
     ledger::{AttemptEnd, Job},
     plan::agenda::JobSpec,
-    run::slots::{Layout, Place, PlaceId, SlotId},
+    run::{
+        PerJob,
+        slots::{Layout, Place, PlaceId, SlotId},
+    },
 };
 
 pub use learned::Learned;
@@ -159,7 +162,7 @@ impl Setup {
 /// Decides which jobs may start, where and when.
 #[derive(Debug)]
 pub struct Scheduler {
-    jobs: BTreeMap<Job, JobState>,
+    jobs: PerJob<JobState>,
     /// Jobs that may start beside others.
     ready: Queue,
     /// Jobs that may start once they have a place to themselves.
@@ -240,7 +243,7 @@ impl Scheduler {
     /// Creates a scheduler for these jobs.
     pub fn new(jobs: Vec<JobSpec>, setup: Setup) -> Scheduler {
         let mut scheduler = Scheduler {
-            jobs: BTreeMap::new(),
+            jobs: PerJob::default(),
             ready: Queue::default(),
             alone: BTreeSet::new(),
             resting: BTreeMap::new(),
@@ -283,14 +286,14 @@ impl Scheduler {
 
     /// Makes a job wait for another one, unless that is done.
     fn make_wait(&mut self, job: Job, before: Job) {
-        let Some(state) = self.jobs.get_mut(&before) else {
+        let Some(state) = self.jobs.get_mut(before) else {
             return;
         };
         if matches!(state.phase, JobPhase::Reused | JobPhase::Done) {
             return;
         }
         state.dependents.push(job);
-        if let Some(state) = self.jobs.get_mut(&job) {
+        if let Some(state) = self.jobs.get_mut(job) {
             state.unfinished += 1;
         }
     }
@@ -298,7 +301,7 @@ impl Scheduler {
     /// Lets a job start, if it waits and all it depends on is done.
     fn make_ready(&mut self, job: Job) {
         self.is_changed = true;
-        let Some(state) = self.jobs.get(&job) else {
+        let Some(state) = self.jobs.get(job) else {
             return;
         };
         if !matches!(state.phase, JobPhase::Waiting) || state.unfinished > 0 {
@@ -365,7 +368,7 @@ impl Scheduler {
         let ready = self.ready.first_of_kinds().into_iter();
         let waiting = ready.chain(self.alone.iter().copied()).map(|job| job.job);
         let resting = self.resting.keys().copied();
-        waiting.chain(resting).map(|job| self.jobs[&job].device)
+        waiting.chain(resting).map(|job| self.jobs[job].device)
     }
 
     /// Counts the jobs by what became of them.
@@ -413,7 +416,7 @@ impl Scheduler {
         if let Some(JobState {
             phase: JobPhase::Running { report, .. },
             ..
-        }) = self.jobs.get_mut(&job)
+        }) = self.jobs.get_mut(job)
         {
             // What it says after its result is not about the job any more.
             report.get_or_insert_with(|| Box::new(reported));
@@ -429,7 +432,7 @@ impl Scheduler {
     }
 
     fn slot_of(&self, job: Job) -> Option<SlotId> {
-        match self.jobs.get(&job)?.phase {
+        match self.jobs.get(job)?.phase {
             JobPhase::Running { slot, .. } => Some(slot),
             JobPhase::Waiting
             | JobPhase::Reused
@@ -445,7 +448,7 @@ impl Scheduler {
             phase: JobPhase::Running { slot, peak, .. },
             kind,
             ..
-        }) = self.jobs.get_mut(&job)
+        }) = self.jobs.get_mut(job)
         else {
             return Vec::new();
         };
@@ -473,7 +476,7 @@ impl Scheduler {
     }
 
     fn on_exit(&mut self, job: Job, end: ProcessEnd) -> Vec<Action> {
-        let Some(JobPhase::Running { report, .. }) = self.jobs.get(&job).map(|job| &job.phase)
+        let Some(JobPhase::Running { report, .. }) = self.jobs.get(job).map(|job| &job.phase)
         else {
             return Vec::new();
         };
@@ -500,7 +503,7 @@ impl Scheduler {
             Some(TrainerResult::Finished(finished)) => {
                 self.places.worked(place);
                 if ended.peak > 0 {
-                    let kind = self.jobs[&job].kind;
+                    let kind = self.jobs[job].kind;
                     self.sharing.learned.note_peak(kind, ended.peak);
                 }
                 self.finish(job, finished)
@@ -537,7 +540,7 @@ impl Scheduler {
     fn on_taken(&mut self, job: Job) -> Vec<Action> {
         self.undecided.remove(&job);
         if self.take_from_slot(job).is_some()
-            && let Some(state) = self.jobs.get_mut(&job)
+            && let Some(state) = self.jobs.get_mut(job)
         {
             state.phase = JobPhase::Taken;
         }
@@ -548,7 +551,7 @@ impl Scheduler {
     /// reported.
     fn take_from_slot(&mut self, job: Job) -> Option<(EndedAttempt, Option<Box<TrainerResult>>)> {
         self.is_changed = true;
-        let state = self.jobs.get_mut(&job)?;
+        let state = self.jobs.get_mut(job)?;
         match std::mem::replace(&mut state.phase, JobPhase::Waiting) {
             JobPhase::Running {
                 slot,
@@ -583,7 +586,7 @@ impl Scheduler {
             let evaluate = Job::Evaluate(run);
             let ensembles = self
                 .jobs
-                .get(&evaluate)
+                .get(evaluate)
                 .map(|state| state.dependents.clone())
                 .unwrap_or_default();
             for pointless in ensembles.into_iter().chain([evaluate]) {
@@ -601,13 +604,13 @@ impl Scheduler {
     }
 
     fn done(&mut self, job: Job) {
-        let Some(state) = self.jobs.get_mut(&job) else {
+        let Some(state) = self.jobs.get_mut(job) else {
             return;
         };
         state.phase = JobPhase::Done;
         self.ready.remove(&state.candidate(job));
         for dependent in state.dependents.clone() {
-            if let Some(state) = self.jobs.get_mut(&dependent) {
+            if let Some(state) = self.jobs.get_mut(dependent) {
                 state.unfinished -= 1;
             }
             self.make_ready(dependent);
@@ -639,7 +642,7 @@ impl Scheduler {
     }
 
     fn fail(&mut self, job: Job, class: Failure, message: String) -> Vec<Action> {
-        if let Some(state) = self.jobs.get_mut(&job) {
+        if let Some(state) = self.jobs.get_mut(job) {
             state.phase = JobPhase::Failed;
         }
         self.failures += 1;
@@ -651,7 +654,7 @@ impl Scheduler {
     }
 
     fn crashed(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
-        if let Some(state) = self.jobs.get_mut(&job)
+        if let Some(state) = self.jobs.get_mut(job)
             && end.was_killed()
         {
             // The system may have been short of memory: the last attempt is made alone.
@@ -662,7 +665,7 @@ impl Scheduler {
 
     /// Tries a job again after a rest, unless its retries are used up.
     fn retry(&mut self, job: Job, class: Failure, message: String) -> Vec<Action> {
-        let Some(state) = self.jobs.get_mut(&job) else {
+        let Some(state) = self.jobs.get_mut(job) else {
             return Vec::new();
         };
         state.crashes += 1;
@@ -683,7 +686,7 @@ impl Scheduler {
         class: Failure,
         message: String,
     ) -> Vec<Action> {
-        let Some(state) = self.jobs.get_mut(&job) else {
+        let Some(state) = self.jobs.get_mut(job) else {
             return Vec::new();
         };
         if state.alone {
@@ -755,7 +758,7 @@ impl Scheduler {
         class: Failure,
         message: String,
     ) -> Vec<Action> {
-        let Some(state) = self.jobs.get_mut(&job) else {
+        let Some(state) = self.jobs.get_mut(job) else {
             return Vec::new();
         };
         let was_here_before = !state.failed_at.insert(place);
@@ -832,7 +835,7 @@ impl Scheduler {
             let at = self.places.place_of(slot);
             self.sharing
                 .joined(at, self.places.facts(at), job, need.kind);
-            if let Some(state) = self.jobs.get_mut(&job) {
+            if let Some(state) = self.jobs.get_mut(job) {
                 state.phase = JobPhase::Running {
                     slot,
                     report: None,
@@ -876,7 +879,7 @@ impl Scheduler {
             .enumerate()
             .find_map(|(position, candidate)| {
                 let need = self.need(candidate);
-                let avoid = &self.jobs[&candidate.job].failed_at;
+                let avoid = &self.jobs[candidate.job].failed_at;
                 let may_join = |at, place: &Place| self.sharing.may_join(at, place, need.kind);
                 let slot = self.places.free_slot(need, avoid, may_join)?;
                 Some((position, need, slot))
@@ -899,7 +902,7 @@ impl Scheduler {
     }
 
     fn need(&self, candidate: &Candidate) -> Need {
-        let state = &self.jobs[&candidate.job];
+        let state = &self.jobs[candidate.job];
         Need {
             device: state.device,
             kind: candidate.kind,

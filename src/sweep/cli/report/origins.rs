@@ -1,10 +1,14 @@
 //! What computed the runs of a plan, and what was tried on the way to its tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use rayon::prelude::*;
 use report::{EverMeasured, Origin, Tried};
-use schema::{Dataset, Fingerprint, Identity, Outcome, Recipe, RunId, canonical_json};
+use schema::{DataId, Identity, Outcome, Recipe, RunId, canonical_json};
+use serde::Serialize;
 
 use crate::{
     cli::Opened,
@@ -55,8 +59,12 @@ pub(super) fn tried(opened: &Opened) -> Result<Tried, LedgerError> {
         .into_par_iter()
         .map(|job| ledger.computations(job))
         .collect();
+    let runs: Vec<RunId> = runs.copied().collect();
     Ok(Tried {
-        runs: runs.filter(|run| ledger.has_result(**run)).count(),
+        runs: runs
+            .par_iter()
+            .filter(|run| ledger.has_result(**run))
+            .count(),
         attempts: attempts?.into_iter().flatten().collect(),
         measured: ever_measured(plan, ledger)?,
     })
@@ -65,30 +73,35 @@ pub(super) fn tried(opened: &Opened) -> Result<Tried, LedgerError> {
 /// The runs that were measured on the same test classes, and their recipes.
 #[derive(Default)]
 struct Measured {
-    recipes: BTreeSet<String>,
+    recipes: BTreeSet<Hash>,
     runs: usize,
 }
 
+/// A hash of a canonical text, to compare by. The texts of many runs would take much memory.
+type Hash = [u8; blake3::OUT_LEN];
+
 fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, LedgerError> {
     let runs: Vec<RunId> = ledger.runs()?.into_iter().collect();
-    let identities = runs
-        .par_iter()
-        .filter_map(|run| measured_identity(*run, ledger));
-    let mut found: BTreeMap<(String, Fingerprint), Measured> = BTreeMap::new();
-    for identity in identities.collect::<Vec<Identity>>() {
-        let measured = found
-            .entry(key(&identity.recipe.dataset, &identity.data))
-            .or_default();
-        measured.runs += 1;
-        let recipe = Recipe {
-            seed: 0,
-            fold: None,
-            ..identity.recipe
+    let planned = plan.data.iter();
+    let planned: BTreeMap<DataId, Hash> = planned
+        .map(|(&id, data)| (id, hash_of(&(&data.dataset, &data.fingerprint))))
+        .collect();
+    let measured = runs.par_iter().filter_map(|&run| {
+        let identity = measured_identity(run, plan, ledger)?;
+        let data = match plan.runs.get(&run) {
+            Some(run) => planned[&run.data],
+            None => hash_of(&(&identity.recipe.dataset, &identity.data)),
         };
-        measured.recipes.insert(canonical_json(&recipe));
+        Some((data, recipe_of(&identity)))
+    });
+    let mut found: BTreeMap<Hash, Measured> = BTreeMap::new();
+    for (data, recipe) in measured.collect::<Vec<(Hash, Hash)>>() {
+        let measured = found.entry(data).or_default();
+        measured.runs += 1;
+        measured.recipes.insert(recipe);
     }
-    let of_data = plan.data.values().filter_map(|data| {
-        let measured = found.remove(&key(&data.dataset, &data.fingerprint))?;
+    let of_data = plan.data.iter().filter_map(|(id, data)| {
+        let measured = found.remove(&planned[id])?;
         Some(EverMeasured {
             dataset: data.dataset.clone(),
             recipes: measured.recipes.len(),
@@ -98,17 +111,31 @@ fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, Ledg
     Ok(of_data.collect())
 }
 
-fn key(dataset: &Dataset, fingerprint: &Fingerprint) -> (String, Fingerprint) {
-    (canonical_json(dataset), fingerprint.clone())
+/// What tells the recipe of a run from those that differ in more than seed and fold.
+fn recipe_of(identity: &Identity) -> Hash {
+    hash_of(&Recipe {
+        seed: 0,
+        fold: None,
+        ..identity.recipe.clone()
+    })
+}
+
+fn hash_of(value: &impl Serialize) -> Hash {
+    blake3::hash(canonical_json(value).as_bytes()).into()
 }
 
 /// Returns the identity of a run that is measured. Runs of other sweeps that cannot be read are of no concern here.
-fn measured_identity(run: RunId, ledger: &Ledger) -> Option<Identity> {
+fn measured_identity<'p>(run: RunId, plan: &'p Plan, ledger: &Ledger) -> Option<Cow<'p, Identity>> {
     let RunStage::Recorded(record) = ledger.state(run).ok()? else {
         return None;
     };
     match record.outcome {
-        Outcome::Finished(_) => serde_json::from_value(ledger.identity(run).ok()??).ok(),
-        Outcome::Broken { .. } => None,
+        Outcome::Finished(_) => {}
+        Outcome::Broken { .. } => return None,
     }
+    if let Some(planned) = plan.runs.get(&run) {
+        return Some(Cow::Borrowed(&planned.identity));
+    }
+    let stored = ledger.identity(run).ok()??;
+    serde_json::from_value(stored).ok().map(Cow::Owned)
 }

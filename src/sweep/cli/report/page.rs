@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use report::{FailedJob, Provenance, Search, SearchTrial, SearchedRange, SettingOrigin, Timing};
 
 use crate::{
@@ -16,19 +17,28 @@ const LAST: usize = 30;
 
 /// The jobs whose last attempt failed.
 pub(super) fn failures(plan: &Plan, ledger: &Ledger) -> Result<Vec<FailedJob>, LedgerError> {
-    let mut failures = Vec::new();
-    for job in plan.jobs() {
-        let end = ledger.last_exit(job)?.map(|exit| exit.end);
-        if let Some(AttemptEnd::Failed { message, .. }) = end {
-            let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
-            failures.push(FailedJob {
-                title: plan.name_of_job(job),
-                message,
-                log: last_lines(&folder.log(), LAST).join("\n"),
-            });
-        }
+    let jobs: Vec<Job> = plan.jobs().collect();
+    let failures = jobs.into_par_iter();
+    failures
+        .filter_map(|job| failure(job, plan, ledger).transpose())
+        .collect()
+}
+
+fn failure(job: Job, plan: &Plan, ledger: &Ledger) -> Result<Option<FailedJob>, LedgerError> {
+    let number = ledger.attempts(job)?;
+    if number == 0 {
+        return Ok(None);
     }
-    Ok(failures)
+    let end = ledger.exit(job, number)?.map(|exit| exit.end);
+    let Some(AttemptEnd::Failed { message, .. }) = end else {
+        return Ok(None);
+    };
+    let log = ledger.attempt_folder(job, number).log();
+    Ok(Some(FailedJob {
+        title: plan.name_of_job(job),
+        message,
+        log: last_lines(&log, LAST).join("\n"),
+    }))
 }
 
 /// How long the jobs of each kind took for each method, by the journal: the attempts that finished.

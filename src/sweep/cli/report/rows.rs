@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use report::{Row, RunState, Together};
 use schema::{EmbeddingHead, EnsembleId, Outcome, RunId};
 
@@ -20,11 +21,12 @@ pub(in crate::cli) fn rows(
     ledger: &Ledger,
 ) -> Result<Vec<Row>, LedgerError> {
     let baselines = baselines(sweep);
-    let mut rows = Vec::with_capacity(plan.members.len());
-    for member in plan.members.iter().filter(|member| member.map.is_none()) {
+    let alone = plan.members.par_iter().filter(|it| it.map.is_none());
+    let alone = alone.map(|member| {
         let state = state_of(member.run, plan, ledger)?;
-        rows.push(separated(member, plan, &baselines, state));
-    }
+        Ok(separated(member, plan, &baselines, state))
+    });
+    let mut rows: Vec<Row> = alone.collect::<Result<_, LedgerError>>()?;
     let mut ensembled: BTreeSet<usize> = BTreeSet::new();
     for (&id, ensemble) in &plan.ensembles {
         let state = state_of_ensemble(id, plan, ledger)?;

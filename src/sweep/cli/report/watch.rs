@@ -34,6 +34,8 @@ impl Report {
             thread::sleep(PAUSE);
             opened = Opened::of_results(opened.sweep, opened.ledger.root())?;
         }
+        // What was published while the session was looked for.
+        opened = Opened::of_results(opened.sweep, opened.ledger.root())?;
         let report = self.destination.report(&self.target, &opened, None)?;
         report.write()?;
         report.print()

@@ -47,11 +47,14 @@ impl Queue {
     }
 
     pub(super) fn remove(&mut self, candidate: &Candidate) {
-        if let Some(line) = self.kinds.get_mut(&candidate.kind) {
-            line.jobs.remove(candidate);
-            line.passed = 0;
+        let Some(line) = self.kinds.get_mut(&candidate.kind) else {
+            return;
+        };
+        line.jobs.remove(candidate);
+        line.passed = 0;
+        if line.jobs.is_empty() {
+            self.kinds.remove(&candidate.kind);
         }
-        self.kinds.retain(|_, line| !line.jobs.is_empty());
     }
 
     /// Returns the first job of each kind, in order.

@@ -1,10 +1,13 @@
 use schema::{Breakdown, Evaluated, Numerics, Prepared, Scores, Trained};
 
 use super::*;
-use crate::plan::{
-    agenda::Agenda,
-    costs::Costs,
-    tests::{Desk, TWO_METHODS},
+use crate::{
+    plan::{
+        agenda::{Agenda, Turn},
+        costs::Costs,
+        tests::{Desk, TWO_METHODS},
+    },
+    run::visits,
 };
 
 mod worlds;
@@ -170,6 +173,72 @@ fn two_slots_are_filled_with_different_runs() {
     stage.scheduler.on(Input::Begin);
     let trains = [Job::Train(stage.runs[0]), Job::Train(stage.runs[1])];
     assert_eq!(starts(&stage.finish(stage.prepare)), trains);
+}
+
+/// A data set, and so many runs on it, which are trained and measured.
+fn specs_of(runs: u64) -> Vec<JobSpec> {
+    let data: schema::DataId = "00000000000000da".parse().unwrap();
+    let spec = |job: Job, waits_for| JobSpec {
+        job,
+        waits_for,
+        has_to_run: true,
+        turn: Turn::of_training(10.0, 0),
+        kind: KindId::of(job.verb()),
+        guess: None,
+        device: Device::Cpu,
+    };
+    let mut specs = vec![spec(Job::Prepare(data), Vec::new())];
+    for number in 0..runs {
+        let run = format!("{number:016x}").parse().unwrap();
+        specs.push(spec(Job::Train(run), vec![Job::Prepare(data)]));
+        specs.push(spec(
+            Job::Evaluate(run),
+            vec![Job::Prepare(data), Job::Train(run)],
+        ));
+    }
+    specs
+}
+
+/// The most values of jobs that an event of the first attempts visits, once the data is prepared.
+fn visits_of_an_event(runs: u64) -> usize {
+    let slots = vec![PlaceId(0); 16];
+    let mut scheduler = Scheduler::new(specs_of(runs), setup(&slots, 1));
+    let mut running: Vec<Job> = starts(&scheduler.on(Input::Begin));
+    let mut most = 0;
+    for round in 0..200 {
+        let job = running.remove(0);
+        let progress = Event::Progress {
+            done: 5,
+            total: 10,
+            loss: None,
+        };
+        let end = ProcessEnd {
+            code: Some(i32::from(round % 7 == 6)),
+            ..ProcessEnd::default()
+        };
+        let mut inputs = vec![Input::Event(job, progress), Input::Memory(job, 1 << 30)];
+        if round % 7 < 6 {
+            inputs.push(Input::Event(job, Event::Finished(result_of(job))));
+        }
+        inputs.extend([Input::Exited(job, end), Input::Ticks(1)]);
+        for input in inputs {
+            let visited = visits(|| {
+                running.extend(starts(&scheduler.on(input)));
+                assert!(!scheduler.is_over());
+            });
+            if !matches!(job, Job::Prepare(_)) {
+                most = visited.max(most);
+            }
+        }
+    }
+    most
+}
+
+#[test]
+fn what_an_event_costs_does_not_depend_on_the_number_of_jobs() {
+    let (few, many) = (visits_of_an_event(300), visits_of_an_event(30_000));
+    assert!(few > 0);
+    assert_eq!(few, many);
 }
 
 #[test]
