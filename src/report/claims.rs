@@ -245,8 +245,8 @@ const TOO_MANY: usize = 1000;
 
 /// What fewer further seeds would show, if the estimates are right.
 fn settled(comparison: &Comparison) -> Settled {
-    let different = comparison.test.and_then(|test| test.more);
-    let equal = comparison.equality.and_then(|equality| equality.test.more);
+    let different = comparison.more_for_difference();
+    let equal = comparison.more_for_equality();
     match (different, equal) {
         (Some(different), Some(equal)) if equal < different => Settled::Equality(equal),
         (None, Some(equal)) if equal <= TOO_MANY => Settled::Equality(equal),

@@ -51,19 +51,19 @@ pub(crate) struct Comparison {
     pub(crate) equality: Option<Equality>,
 }
 
-/// A test, and what it takes to settle it.
+/// A test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Test {
     pub(crate) p: f64,
     /// Adjusted because of the other tests.
     pub(crate) adjusted: f64,
-    /// About as many further seeds would settle it, if the estimate is right. None if none would.
-    pub(crate) more: Option<usize>,
 }
 
 /// Whether a difference is within a region of practical equality.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Equality {
+    /// The largest difference that does not matter, as a fraction.
+    pub(crate) within: f64,
     /// Two one-sided tests.
     pub(crate) test: Test,
     /// How likely the difference is below the region, inside, and above: the Bayesian t test, correlated if
@@ -77,11 +77,7 @@ impl Test {
     }
 
     fn alone(p: f64) -> Test {
-        Test {
-            p,
-            adjusted: p,
-            more: None,
-        }
+        Test { p, adjusted: p }
     }
 
     /// By how much the p value is multiplied because of the other tests.
@@ -118,16 +114,17 @@ impl Comparison {
         }
     }
 
-    fn count_seeds(&mut self, within: Option<f64>) {
-        let Some(difference) = self.difference else {
-            return;
-        };
-        if let Some(test) = &mut self.test {
-            test.more = more_for_difference(&difference, test.factor(), LEVEL);
-        }
-        if let (Some(Equality { test, .. }), Some(within)) = (&mut self.equality, within) {
-            test.more = more_for_equality(&difference, within, test.factor(), LEVEL);
-        }
+    /// About as many further seeds would show a difference, if the estimate is right. None if none would, or
+    /// there is no test.
+    pub(crate) fn more_for_difference(&self) -> Option<usize> {
+        let factor = self.test?.factor();
+        more_for_difference(&self.difference?, factor, LEVEL)
+    }
+
+    /// About as many further seeds would show that the difference does not matter, likewise.
+    pub(crate) fn more_for_equality(&self) -> Option<usize> {
+        let Equality { within, test, .. } = self.equality?;
+        more_for_equality(&self.difference?, within, test.factor(), LEVEL)
     }
 }
 
@@ -158,11 +155,8 @@ impl Comparisons {
         all.adjust(measured, against);
         if let Some(within) = within {
             all.test_equality(measured, within);
-            all.judge_equality(measured, within);
+            all.judge_equality(measured);
         }
-        all.0
-            .par_iter_mut()
-            .for_each(|(_, comparison)| comparison.count_seeds(within));
         all
     }
 
@@ -174,8 +168,11 @@ impl Comparisons {
         self.0.is_empty()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (CellIndex, &Comparison)> {
-        self.0.iter().map(|(cell, comparison)| (*cell, comparison))
+    /// All comparisons in the order of their cells.
+    pub(crate) fn par_iter(&self) -> impl ParallelIterator<Item = (CellIndex, &Comparison)> {
+        self.0
+            .par_iter()
+            .map(|(cell, comparison)| (*cell, comparison))
     }
 
     fn adjust(&mut self, measured: &MeasuredRows<'_>, against: Against<'_>) {
@@ -221,6 +218,7 @@ impl Comparisons {
                 continue;
             };
             let equality = comparison.equality.insert(Equality {
+                within,
                 test: Test::alone(difference.p_of_distance(within)),
                 posterior: difference.posterior(within),
             });
@@ -236,7 +234,7 @@ impl Comparisons {
     }
 
     /// Where there are folds, computes the posterior from the differences of each fold.
-    fn judge_equality(&mut self, measured: &MeasuredRows<'_>, within: f64) {
+    fn judge_equality(&mut self, measured: &MeasuredRows<'_>) {
         for (cell, comparison) in &mut self.0 {
             let Some(equality) = &mut comparison.equality else {
                 continue;
@@ -246,7 +244,7 @@ impl Comparisons {
                 .differences_of_folds(*cell, comparison.reference)
                 .and_then(|(differences, folds)| Estimate::of_folds(&differences, folds));
             if let Some(estimate) = of_folds {
-                equality.posterior = estimate.posterior(within);
+                equality.posterior = estimate.posterior(equality.within);
             }
         }
     }

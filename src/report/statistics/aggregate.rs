@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use crate::{
     Together,
     key::{CellIndex, DatasetIndex, RowKey},
@@ -38,12 +40,12 @@ pub(super) fn of(measured: &MeasuredRows<'_>) -> Vec<Aggregate> {
         if datasets.len() < FEWEST {
             continue;
         }
-        let mut of_way = Vec::new();
-        for (row, sets) in rows {
-            if sets.len() == datasets.len() {
-                of_way.extend(aggregate(together, row, sets.into_values().collect()));
-            }
-        }
+        let complete = rows
+            .into_par_iter()
+            .filter(|(_, sets)| sets.len() == datasets.len());
+        let mut of_way: Vec<Aggregate> = complete
+            .filter_map(|(row, sets)| aggregate(together, row, sets.into_values().collect()))
+            .collect();
         of_way.sort_by(|a, b| b.interquartile.mean.total_cmp(&a.interquartile.mean));
         all.extend(of_way);
     }

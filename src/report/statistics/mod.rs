@@ -7,6 +7,7 @@ mod ranking;
 mod render;
 mod variance;
 
+use rayon::prelude::*;
 use schema::{Dataset, Metric};
 
 use crate::{
@@ -67,6 +68,10 @@ pub(crate) struct PairedComparison {
     pub(crate) comparison: Comparison,
     /// None for fewer than two seeds.
     pub(crate) paired: Option<Paired>,
+    /// About as many further seeds would show a difference; none if none would.
+    pub(crate) more_for_difference: Option<usize>,
+    /// About as many further seeds would show equality, likewise.
+    pub(crate) more_for_equality: Option<usize>,
 }
 
 /// Computes the statistics of these runs, if there is anything to compare.
@@ -94,7 +99,7 @@ pub fn statistics(
         rankings: ranking::of(&measured),
         aggregates: aggregate::of(&measured),
         comparisons: comparisons
-            .iter()
+            .par_iter()
             .map(|(cell, comparison)| PairedComparison::of(&measured, cell, comparison))
             .collect(),
         names: measured.names,
@@ -112,6 +117,8 @@ impl PairedComparison {
             metric: measured.metric(cell),
             is_primary: runs.primary() == Some(cell.metric),
             paired: paired(differences, &vec![0.0; differences.len()]),
+            more_for_difference: comparison.more_for_difference(),
+            more_for_equality: comparison.more_for_equality(),
             comparison: comparison.clone(),
         }
     }

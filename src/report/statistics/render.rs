@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{ImageIntervals, PairedComparison, Ranking, Sources, Statistics};
 use crate::{
     Format, ReportError,
-    comparison::Equality,
     csv::{optional, text},
     drawing::Drawing,
     markdown::row,
@@ -147,7 +146,7 @@ impl Statistics {
         let difference = comparison.difference;
         let wilcoxon = compared.paired.as_ref().and_then(|paired| paired.wilcoxon);
         let hedges = compared.paired.as_ref().and_then(|paired| paired.hedges);
-        let more = comparison.test.and_then(|test| test.more);
+        let more = compared.more_for_difference;
         vec![
             escape(&self.names.row(&compared.row)),
             escape(&self.names.row(&compared.reference)),
@@ -184,7 +183,7 @@ impl Statistics {
     fn of_equality(&self, compared: &PairedComparison) -> Vec<String> {
         let equality = compared.comparison.equality;
         let posterior = equality.map(|equality| equality.posterior);
-        let more = equality.and_then(|equality| equality.test.more);
+        let more = compared.more_for_equality;
         vec![
             escape(&self.names.row(&compared.row)),
             escape(&self.names.row(&compared.reference)),
@@ -402,12 +401,12 @@ impl Statistics {
             optional(wilcoxon.map(|test| test.rank_biserial)),
             optional(paired.and_then(|paired| paired.cohen)),
             optional(paired.and_then(|paired| paired.hedges)),
-            count(comparison.test.and_then(|test| test.more)),
+            count(compared.more_for_difference),
             optional(wins.map(|wins| wins.mean)),
             optional(wins.map(|wins| wins.low)),
             optional(wins.map(|wins| wins.high)),
         ];
-        fields.extend(equality_fields(comparison.equality));
+        fields.extend(equality_fields(compared));
         let over_seeds = paired.map(|paired| &paired.difference);
         fields.push(optional(over_seeds.map(|interval| interval.low)));
         fields.push(optional(over_seeds.map(|interval| interval.high)));
@@ -478,7 +477,8 @@ fn count(number: Option<usize>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
 }
 
-fn equality_fields(equality: Option<Equality>) -> [String; 6] {
+fn equality_fields(compared: &PairedComparison) -> [String; 6] {
+    let equality = compared.comparison.equality;
     let test = equality.map(|equality| equality.test);
     let posterior = equality.map(|equality| equality.posterior);
     [
@@ -487,7 +487,7 @@ fn equality_fields(equality: Option<Equality>) -> [String; 6] {
         optional(posterior.map(|posterior| posterior.below)),
         optional(posterior.map(|posterior| posterior.inside)),
         optional(posterior.map(|posterior| posterior.above)),
-        count(test.and_then(|test| test.more)),
+        count(compared.more_for_equality),
     ]
 }
 

@@ -25,22 +25,70 @@ pub fn interquartile_mean_over(
     if sets.iter().any(Vec::is_empty) {
         return None;
     }
-    let mean = interquartile_mean(&sets.concat())?;
-    let mut means = Vec::with_capacity(replicates);
-    for number in 0..replicates {
-        let mut replicate = Replicate::new(seed, number);
-        let mut drawn = Vec::new();
-        for runs in sets {
-            drawn.extend(replicate.of(runs));
-        }
-        means.extend(interquartile_mean(&drawn));
+    let values = sets.concat();
+    let mean = interquartile_mean(&values)?;
+    let ranked = Ranked::of(&values);
+    let mut ranks = ranked.ranks.as_slice();
+    let mut strata = Vec::with_capacity(sets.len());
+    for runs in sets {
+        let (stratum, rest) = ranks.split_at(runs.len());
+        strata.push(stratum);
+        ranks = rest;
     }
+    let mut means: Vec<f64> = (0..replicates)
+        .map(|number| ranked.resampled(&strata, Replicate::new(seed, number)))
+        .collect();
     means.sort_by(f64::total_cmp);
     Some(Interval {
         mean,
         low: quantile(&means, 0.025),
         high: quantile(&means, 0.975),
     })
+}
+
+/// Values in ascending order, and the place of each among them: a replicate then only counts how often it
+/// drew each, and needs no sorting.
+struct Ranked {
+    sorted: Vec<f64>,
+    ranks: Vec<usize>,
+}
+
+impl Ranked {
+    fn of(values: &[f64]) -> Ranked {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+        let mut ranks = vec![0; values.len()];
+        for (rank, place) in order.iter().enumerate() {
+            ranks[*place] = rank;
+        }
+        Ranked {
+            sorted: order.into_iter().map(|place| values[place]).collect(),
+            ranks,
+        }
+    }
+
+    /// The interquartile mean of as many values, drawn from each stratum of ranks.
+    fn resampled(&self, strata: &[&[usize]], mut replicate: Replicate) -> f64 {
+        let mut times = vec![0; self.sorted.len()];
+        for ranks in strata {
+            for rank in replicate.of(ranks) {
+                times[rank] += 1;
+            }
+        }
+        let cut = self.sorted.len() / 4;
+        let middle = self.sorted.len() - 2 * cut;
+        let (mut sum, mut before, mut left) = (0.0, cut, middle);
+        for (value, times) in self.sorted.iter().zip(times) {
+            let skipped = before.min(times);
+            let taken = left.min(times - skipped);
+            (before, left) = (before - skipped, left - taken);
+            // One by one, as a sum of sorted values is rounded.
+            for _ in 0..taken {
+                sum += value;
+            }
+        }
+        sum / middle as f64
+    }
 }
 
 /// Returns the share of runs that reach each of these scores: the mean over data sets of the share of the
