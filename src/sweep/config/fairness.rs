@@ -7,7 +7,7 @@
 mod compared;
 mod controls;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use schema::Fold;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub enum Rule {
     F9,
     /// Test classes choose nothing.
     F10,
-    /// At least three seeds.
+    /// At least three seeds, or searches where these are repeated.
     F11,
     /// No claim from a single run.
     F12,
@@ -78,7 +78,7 @@ impl Rule {
             Rule::F8 => "all methods are trained and validated on the same folds",
             Rule::F9 => "the weights of all methods are chosen by the same metric and patience",
             Rule::F10 => "test classes choose nothing",
-            Rule::F11 => "there are at least three seeds",
+            Rule::F11 => "there are at least three seeds, or searches where these are repeated",
             Rule::F12 => "nothing is claimed from a single run",
             Rule::F13 => {
                 "linked heads have a row without links and one with a single head beside them"
@@ -193,34 +193,46 @@ pub(super) fn check(points: &[Point], seeds: &[u64], folds: &[Option<Fold>]) -> 
     let mut found = compared::check(points);
     found.extend(compared::chosen_on_test(points));
     found.extend(controls::missing(points));
-    let of_seeds = |rule, what: String| BrokenRule {
-        rule,
-        what,
-        point: 0,
-        key: SettingKey::Shared("sweep.seeds".to_owned()),
-    };
-    let trained = points
-        .iter()
-        .flat_map(|point| &point.methods)
-        .any(|method| method.table.loss.is_some());
-    if trained && seeds.len() < 3 {
-        let what = if seeds.len() == 1 {
-            "there is one seed".to_owned()
-        } else {
-            "there are two seeds".to_owned()
-        };
-        found.push(of_seeds(Rule::F11, what));
-    }
-    if trained && seeds.len() == 1 {
-        let folds = if folds.len() > 1 {
-            "a single run of each method and fold"
-        } else {
-            "a single run of each method"
-        };
-        found.push(of_seeds(Rule::F12, folds.to_owned()));
-    }
+    found.extend(of_repetitions(points, seeds, folds));
     found.sort_by_key(|found| found.rule);
     found
+}
+
+/// What does not hold because something is repeated too seldom: the searches of a method if they are, else its
+/// seeds.
+fn of_repetitions(points: &[Point], seeds: &[u64], folds: &[Option<Fold>]) -> Vec<BrokenRule> {
+    let broken = |rule, what: &str, key: &str| BrokenRule {
+        rule,
+        what: what.to_owned(),
+        point: 0,
+        key: SettingKey::Shared(key.to_owned()),
+    };
+    let methods = points.iter().flat_map(|point| &point.methods);
+    let trained = methods.filter(|method| method.table.loss.is_some());
+    let searches: BTreeSet<usize> = trained.map(|method| method.repeats().count()).collect();
+    match seeds.len() {
+        1 if searches.contains(&1) => {
+            let run = match folds.len() {
+                1 => "a single run of each method",
+                _ => "a single run of each method and fold",
+            };
+            vec![
+                broken(Rule::F11, "there is one seed", "sweep.seeds"),
+                broken(Rule::F12, run, "sweep.seeds"),
+            ]
+        }
+        2 if searches.contains(&1) => {
+            vec![broken(Rule::F11, "there are two seeds", "sweep.seeds")]
+        }
+        _ if searches.contains(&2) => {
+            vec![broken(
+                Rule::F11,
+                "there are two searches",
+                "search.repeats",
+            )]
+        }
+        _ => Vec::new(),
+    }
 }
 
 impl Fairness {

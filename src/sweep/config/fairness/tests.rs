@@ -190,6 +190,33 @@ fn few_seeds_are_told_by_how_few_they_are() {
 }
 
 #[test]
+fn repeated_searches_count_as_seeds_do() {
+    let searched = |seeds: usize, repeats: usize| {
+        let text = FAIR
+            .replace("seeds = 3", &format!("seeds = {seeds}\nfolds = 2"))
+            .replace("margin = 0.2", "margin = { uniform = [0.0, 1.0] }");
+        let (text, _) = text
+            .split_once("[[method]]\nname = \"Contrastive\"")
+            .unwrap();
+        let search = format!("[search]\nstrategy = \"random\"\ntrials = 2\nrepeats = {repeats}\n");
+        let violations = fairness(&format!("{text}{search}")).violations;
+        let of = |violation: Violation| (violation.rule, violation.what);
+        violations.into_iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(searched(1, 3), []);
+    assert_eq!(searched(3, 2), [(F11, "there are two searches".to_owned())]);
+    let one = searched(1, 1).into_iter().map(|(rule, _)| rule);
+    assert_eq!(one.collect::<Vec<_>>(), [F11, F12]);
+    // Methods without a search have only their seeds.
+    let beside = FAIR
+        .replace("seeds = 3", "seeds = 1\nfolds = 2")
+        .replace("margin = 0.2", "margin = { uniform = [0.0, 1.0] }");
+    let search = "[search]\nstrategy = \"random\"\ntrials = 2\nrepeats = 3\n";
+    let violations = fairness(&format!("{beside}{search}")).violations;
+    assert!(violations.iter().any(|violation| violation.rule == F11));
+}
+
+#[test]
 fn a_waived_rule_is_told_with_its_reason_and_no_longer_warned_of() {
     let text = FAIR.replace("seeds = 3", "seeds = 2");
     let waived = fairness(&format!(
@@ -206,13 +233,15 @@ fn a_waived_rule_is_told_with_its_reason_and_no_longer_warned_of() {
     assert_eq!(
         waived.lines(),
         [
-            "F11, there are at least three seeds, is waived: there are two seeds. Reason: an example."
+            "F11, there are at least three seeds, or searches where these are repeated, is waived: there are two seeds. Reason: an example."
         ]
     );
     let open = fairness(&text);
     assert_eq!(
         open.lines(),
-        ["F11, there are at least three seeds, does not hold: there are two seeds."]
+        [
+            "F11, there are at least three seeds, or searches where these are repeated, does not hold: there are two seeds."
+        ]
     );
     let paragraph = open.paragraph().unwrap();
     assert!(
