@@ -169,15 +169,25 @@ fn suggested_commands_can_be_pasted_into_a_shell() {
 }
 
 #[test]
-fn a_table_of_baselines_names_their_network_and_their_images() {
+fn a_table_of_baselines_names_their_network_and_their_images_and_speaks_of_no_training() {
     let (before, _) = SMALL.split_once("[[method]]").unwrap();
     let trained = "[resources]\ndevice = \"cpu\"\n";
-    for (baseline, names) in [("untrained", true), ("trunk", true), ("pixels", false)] {
+    let network = "Network: conv4; images resized";
+    let of = [
+        ("untrained", network),
+        ("trunk", network),
+        ("pixels", "Images resized"),
+    ];
+    for (baseline, network) in of {
         let method = format!("[[method]]\nname = \"One\"\nbaseline = \"{baseline}\"\n");
         let desk = Desk::new(&format!("{before}{method}{trained}"));
         desk.run().assert_code(0);
-        let fact = "Nothing was trained. Network: conv4; images resized to 28 x 28.";
-        assert_eq!(desk.table().contains(fact), names, "{baseline}");
+        let table = desk.table();
+        let fact = format!("Nothing was trained. {network} to 28 x 28.");
+        assert!(table.contains(&fact), "{baseline}: {table}");
+        for of_training in ["weights", "Weights", "trained on"] {
+            assert!(!table.contains(of_training), "{baseline}: {table}");
+        }
     }
 }
 

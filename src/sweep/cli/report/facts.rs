@@ -95,8 +95,8 @@ fn percent(fraction: f64) -> f64 {
     (fraction * 1e6).round() / 1e4
 }
 
-/// The network that is not trained and its images, where no method is trained.
-fn untrained(point: &Point) -> Option<String> {
+/// That nothing is trained, and the network with its images unless only pixels are compared.
+fn untrained(point: &Point) -> String {
     let mut baselines = point
         .methods
         .iter()
@@ -108,8 +108,13 @@ fn untrained(point: &Point) -> Option<String> {
     };
     let crop = point.transform.test.center_crop;
     let crop = crop.map_or_else(String::new, |side| format!(", cropped to {side} x {side}"));
-    let network = in_words(&point.model.backbone);
-    has_network.then(|| format!("Nothing was trained. Network: {network}; images {size}{crop}."))
+    match has_network {
+        true => {
+            let network = in_words(&point.model.backbone);
+            format!("Nothing was trained. Network: {network}; images {size}{crop}.")
+        }
+        false => format!("Nothing was trained. Images {size}{crop}."),
+    }
 }
 
 /// How a method differs from the others, apart from its loss.
@@ -203,7 +208,7 @@ pub(super) fn facts(opened: &Opened, rows: &[Row]) -> Vec<String> {
     for point in &sweep.points {
         lines.extend(of_point(point, opened, rows));
     }
-    lines.push(selection(sweep));
+    lines.extend(selection(sweep));
     let mut seen = BTreeSet::new();
     lines.retain(|line| seen.insert(line.clone()));
     lines
@@ -218,7 +223,7 @@ fn of_point(point: &Point, opened: &Opened, rows: &[Row]) -> Vec<String> {
         let exceptions = point.methods.iter();
         lines.extend(exceptions.filter_map(|method| exception(method, point)));
     } else {
-        lines.extend(untrained(point));
+        lines.push(untrained(point));
     }
     if matches!(point.dataset, Dataset::Glyphs(_)) {
         lines.push(GLYPHS.to_owned());
@@ -260,9 +265,13 @@ fn test_images(point: &Point, title: &str, rows: &[Row]) -> Option<String> {
         0 => "",
         _ => ", except the images of its class from its own camera",
     };
-    let classes = measured.classes;
+    let count = measured.classes;
+    let classes = match point.trains() {
+        true => format!("{count} classes never trained on"),
+        false => format!("{count} test classes"),
+    };
     Some(format!(
-        "{title}: measured on {classes} classes never trained on, {searched}{cameras}."
+        "{title}: measured on {classes}, {searched}{cameras}."
     ))
 }
 
@@ -309,11 +318,14 @@ fn broken_images(title: &str, found: &Registration) -> Option<String> {
     ))
 }
 
-/// What the measured weights were selected by.
-fn selection(sweep: &Sweep) -> String {
+/// What the measured weights were selected by; nothing if nothing was trained.
+fn selection(sweep: &Sweep) -> Option<String> {
+    if !sweep.points.iter().any(Point::trains) {
+        return None;
+    }
     let Some(Some(fold)) = sweep.folds.first() else {
-        return "The weights of the last step are measured; nothing was chosen on any split."
-            .to_owned();
+        let last = "The weights of the last step are measured; nothing was chosen on any split.";
+        return Some(last.to_owned());
     };
     let select = sweep.points[0].training.selecting().heading();
     let of = fold.of;
@@ -324,5 +336,7 @@ fn selection(sweep: &Sweep) -> String {
         ),
         Cut::Last => format!("one held-out part, the last of {of}, of the training classes"),
     };
-    format!("Weights were chosen by validation {select} on {held_out}; test classes chose nothing.")
+    Some(format!(
+        "Weights were chosen by validation {select} on {held_out}; test classes chose nothing."
+    ))
 }
