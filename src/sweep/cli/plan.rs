@@ -433,7 +433,8 @@ fn settings(opened: &Opened) -> Vec<String> {
     let points = &opened.sweep.points;
     let mut lines = Vec::new();
     if points.len() > FEW {
-        let axes = AxisValues::of(points.iter().map(|point| &point.settings[..]));
+        let each = points.iter();
+        let axes = AxisValues::of(each.map(|point| (&point.settings[..], || shared(point))));
         let mut titles: Vec<&str> = Vec::new();
         for point in points {
             let title = opened.plan.titles.title(&point.dataset);
@@ -443,13 +444,13 @@ fn settings(opened: &Opened) -> Vec<String> {
         }
         let titles = titles.join(", ");
         lines.push(format!("  all methods on {titles}{}", axes.in_words()));
-        lines.extend(of_point(&points[0], &axes));
+        lines.extend(of_point(&points[0], axes));
     } else {
         for point in points {
             let values: Vec<String> = point.settings.iter().map(Setting::to_string).collect();
             let heading = format!("  all methods {}", values.join(", "));
             lines.push(heading.trim_end().to_owned());
-            lines.extend(of_point(point, &AxisValues::default()));
+            lines.extend(of_point(point, AxisValues::default()));
         }
     }
     for (method, training) in first_of_each(&opened.sweep) {
@@ -458,30 +459,37 @@ fn settings(opened: &Opened) -> Vec<String> {
     lines
 }
 
-/// The values of each axis, in the order in which they appear.
+/// The values of each axis as a sweep file has them, in the order in which they appear.
 #[derive(Default)]
-struct AxisValues<'s>(BTreeMap<&'s str, Vec<&'s str>>);
+struct AxisValues<'s>(BTreeMap<&'s str, Vec<Value>>);
 
 impl<'s> AxisValues<'s> {
-    fn of(all: impl Iterator<Item = &'s [Setting]>) -> AxisValues<'s> {
-        let mut axes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for setting in all.flatten() {
-            let values = axes.entry(&setting.axis).or_default();
-            if !values.contains(&setting.value.as_str()) {
-                values.push(&setting.value);
+    /// Takes them from the settings of combinations, each of which names its values for people. Only the
+    /// settings of those are written that have a new one.
+    fn of(
+        combinations: impl Iterator<Item = (&'s [Setting], impl FnOnce() -> Value)>,
+    ) -> AxisValues<'s> {
+        let mut axes: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for (names, written) in combinations {
+            let new: Vec<&Setting> = names.iter().filter(|name| seen.insert(*name)).collect();
+            if new.is_empty() {
+                continue;
+            }
+            let written = written();
+            for Setting { axis, .. } in new {
+                let values = axes.entry(axis).or_default();
+                values.extend(written.pointer(&pointer(axis)).cloned());
             }
         }
         AxisValues(axes)
     }
 
     /// Replaces the value of each axis by the list of all its values.
-    fn put(&self, settings: &mut Value) {
-        for (axis, values) in &self.0 {
-            if let Some(value) = settings.pointer_mut(&format!("/{}", axis.replace('.', "/"))) {
-                let values = values.iter().map(|value| {
-                    serde_json::from_str(value).unwrap_or_else(|_| Value::from(*value))
-                });
-                *value = values.collect();
+    fn put(self, settings: &mut Value) {
+        for (axis, values) in self.0 {
+            if let Some(value) = settings.pointer_mut(&pointer(axis)) {
+                *value = Value::Array(values);
             }
         }
     }
@@ -495,8 +503,13 @@ impl<'s> AxisValues<'s> {
     }
 }
 
-/// The settings that all methods share, with the keys of a sweep file; without those at their defaults.
-fn of_point(point: &Point, axes: &AxisValues<'_>) -> Vec<String> {
+/// Where the value of an axis stands in settings as JSON.
+fn pointer(axis: &str) -> String {
+    format!("/{}", axis.replace('.', "/"))
+}
+
+/// The settings that all methods share, with the keys of a sweep file.
+fn shared(point: &Point) -> Value {
     let searched = point.methods.iter().find(|method| method.search.is_some());
     let training = match searched.or(point.methods.first()) {
         Some(method) => as_written(method, &point.training).1,
@@ -521,14 +534,20 @@ fn of_point(point: &Point, axes: &AxisValues<'_>) -> Vec<String> {
         "model": as_read(&point.model),
         "training": as_read(&training),
     });
+    if !point.trains() {
+        settings["training"] = Value::Null;
+    }
+    settings
+}
+
+/// The same line by line, without those at their defaults.
+fn of_point(point: &Point, axes: AxisValues<'_>) -> Vec<String> {
     let defaults = json!({
         "data": { "bounding_boxes": false, "label_noise": 0.0 },
         "transform": as_read(&Transform::default()),
         "training": { "guards": Guards::default(), "labels": Labels::default() },
     });
-    if !point.trains() {
-        settings["training"] = Value::Null;
-    }
+    let mut settings = shared(point);
     axes.put(&mut settings);
     let mut lines = Vec::new();
     for (table, keys) in settings.as_object().into_iter().flatten() {
@@ -540,18 +559,28 @@ fn of_point(point: &Point, axes: &AxisValues<'_>) -> Vec<String> {
     lines
 }
 
-/// The settings of a method, its loss or baseline first.
+/// The settings of a method, with the keys of a sweep file.
+fn own(method: &Method, training: &TrainingTable) -> Value {
+    as_read(&as_written(method, training).0)
+}
+
+/// The same line by line, its loss or baseline first.
 fn of_method(method: &Method, training: &TrainingTable, sweep: &Sweep) -> Vec<String> {
     let name = &method.table.name;
-    let methods = sweep.points.iter().flat_map(|point| &point.methods);
-    let same = methods.filter(|other| other.table.name == *name);
-    let axes = AxisValues::of(same.map(|method| &method.settings[..]));
-    let mut settings = as_read(&as_written(method, training).0);
+    let each = sweep.points.iter().flat_map(|point| {
+        let methods = point.methods.iter();
+        methods.map(|method| (method, &point.training))
+    });
+    let same = each.filter(|(other, _)| other.table.name == *name);
+    let axes = AxisValues::of(
+        same.map(|(method, training)| (&method.settings[..], move || own(method, training))),
+    );
+    let mut lines = vec![format!("  {name}{}", axes.in_words())];
+    let mut settings = own(method, training);
     axes.put(&mut settings);
     let mut parts: Vec<(&String, &Value)> = settings.as_object().into_iter().flatten().collect();
     parts.retain(|(key, value)| *key != "name" && !value.is_null());
     parts.sort_by_key(|(key, _)| !["baseline", "loss"].contains(&key.as_str()));
-    let mut lines = vec![format!("  {name}{}", axes.in_words())];
     lines.extend(parts.iter().map(|(key, value)| line(key, value)));
     lines
 }
