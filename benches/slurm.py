@@ -2,8 +2,8 @@
 """Compares 2,000 short runs through `sweep run --on slurm` with one run per array element in plain `sbatch --array`.
 
 Starts a Slurm of its own with two nodes of two fake GPUs (Debian: slurm-wlm, munge), without root. Plain elements run
-one `sweep run` each; there are fewer of them, and rates are compared. Prints runs a second of each round, the median
-ratio, and how often `sweep` asked the controller.
+one `sweep run` each; there are fewer of them, and rates are compared. Prints runs a second of each round, the medians, and
+how often `sweep` called Slurm. Then it counts the calls of a sweep of long runs while none of them ends.
 
     cargo build && python3 benches/slurm.py --bin target/debug
 """
@@ -55,6 +55,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.calls = folder / "calls"
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
         for name in ("munge", "n1", "n2", "state", "bin"):
             (folder / name).mkdir()
@@ -114,8 +115,13 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
         for client in CLIENTS:
             real = subprocess.run(["which", client], check=True, capture_output=True, text=True).stdout.strip()
             script = self.folder / "bin" / client
-            script.write_text(f"#!/bin/sh\necho $(date +%s) {client} >> {self.folder}/calls\nexec {real} \"$@\"\n")
+            script.write_text(f"#!/bin/sh\necho $(date +%s.%N) {client} >> {self.calls}\nexec {real} \"$@\"\n")
             script.chmod(0o755)
+
+    def times_of_calls(self, client: str = "") -> list[float]:
+        """Returns when Slurm was called, by one of its clients or by all."""
+        calls = [line.split() for line in self.calls.read_text().splitlines()]
+        return [float(when) for when, name in calls if client in ("", name)]
 
     def run(self, command: list[str]) -> str:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
@@ -138,20 +144,40 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def through_sweep(cluster: Cluster, programs: Path, folder: Path, runs: int) -> tuple[float, int]:
-    """Returns runs a second, and how often Slurm was asked."""
+def start(cluster: Cluster, programs: Path, folder: Path, runs: int, prologue: str = "") -> subprocess.Popen[bytes]:
+    """Starts a sweep of so many runs in array elements with a GPU each, and forgets earlier calls of Slurm."""
     file = folder / "sweep.toml"
     # The fake trainer misbehaves with some smaller seeds.
     seeds = list(range(1000, 1000 + runs))
-    file.write_text(SWEEP.replace("SEEDS", str(seeds)) + 'on.slurm = { gres = "gpu:1" }\n')
-    calls = cluster.folder / "calls"
-    calls.unlink(missing_ok=True)
+    table = f'on.slurm = {{ gres = "gpu:1", prologue = ["{prologue}"] }}\n'
+    file.write_text(SWEEP.replace("SEEDS", str(seeds)) + table)
+    cluster.calls.unlink(missing_ok=True)
     environment = {**cluster.environment, "PATH": f"{cluster.folder}/bin:{os.environ['PATH']}"}
     command = [programs / "sweep", "run", file, "--results", folder / "results", "--reports", folder / "reports"]
+    return subprocess.Popen([*command, "--trainer", programs / "fake-trainer"], env=environment, cwd=folder)
+
+
+def through_sweep(cluster: Cluster, programs: Path, folder: Path, runs: int) -> tuple[float, int]:
+    """Returns runs a second, and how often Slurm was called."""
     begun = time.monotonic()
-    subprocess.run([*command, "--trainer", programs / "fake-trainer"], check=True, env=environment, cwd=folder)
+    if start(cluster, programs, folder, runs).wait():
+        raise SystemExit("the sweep failed")
     seconds = time.monotonic() - begun
-    return runs / seconds, len(calls.read_text().splitlines())
+    return runs / seconds, len(cluster.times_of_calls())
+
+
+def calls_while_nothing_ends(cluster: Cluster, programs: Path, folder: Path, seconds: int) -> tuple[int, float, int]:
+    """Returns how often Slurm is called after the last array was submitted and before the first run of so many seconds ends,
+    the minutes between both, and the most calls within a minute."""
+    prologue = f"export FAKE_STEP_MS={seconds * 500}"
+    sweep = start(cluster, programs, folder, 4, prologue)
+    if sweep.wait():
+        raise SystemExit("the sweep failed")
+    submitted = cluster.times_of_calls("sbatch")[-1]
+    ended = min(record.stat().st_mtime for record in folder.glob("results/runs/*/record.json"))
+    calls = [call for call in cluster.times_of_calls() if submitted < call < ended]
+    within = [sum(1 for call in calls if first <= call < first + 60) for first in calls]
+    return len(calls), (ended - submitted) / 60, max(within, default=0)
 
 
 def plainly(cluster: Cluster, programs: Path, folder: Path, runs: int) -> float:
@@ -176,9 +202,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--plain", type=int, default=100, help="elements of the plain array")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--calm", type=int, default=300, help="seconds of the runs during which calls are counted")
     args = parser.parse_args()
     programs = args.bin.resolve()
-    ratios = []
+    rates, plain_rates = [], []
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / "slurm").mkdir()
         cluster = Cluster(Path(base) / "slurm")
@@ -189,11 +216,17 @@ def main() -> None:
                     folder.mkdir()
                 rate, calls = through_sweep(cluster, programs, folders[0], args.runs)
                 plain = plainly(cluster, programs, folders[1], args.plain)
-                ratios.append(rate / plain)
+                rates.append(rate)
+                plain_rates.append(plain)
                 print(f"{rate:.1f} runs a second through sweep with {calls} calls of Slurm, {plain:.1f} plainly: {rate / plain:.1f} x", flush=True)
+            folder = Path(base) / "calm"
+            folder.mkdir()
+            calls, minutes, most = calls_while_nothing_ends(cluster, programs, folder, args.calm)
+            print(f"while nothing ended: {calls} calls in {minutes:.1f} minutes, at most {most} within a minute", flush=True)
         finally:
             cluster.stop()
-    print(f"median ratio: {statistics.median(ratios):.1f}")
+    ratio = statistics.median(rate / plain for rate, plain in zip(rates, plain_rates))
+    print(f"medians: {statistics.median(rates):.1f} through sweep, {statistics.median(plain_rates):.1f} plainly, {ratio:.1f} x")
 
 
 if __name__ == "__main__":

@@ -468,6 +468,21 @@ fn arrays_are_cut_to_the_largest_size_of_the_cluster() {
 }
 
 #[test]
+fn a_controller_without_room_for_more_jobs_is_asked_for_less() {
+    let sweep = SMALL.replace("seeds = 2", "seeds = 5");
+    let Some(cluster) = SlurmCluster::with_limits(2, 2, "MaxJobCount=6\nMinJobAge=2") else {
+        return;
+    };
+    let desk = Desk::new(&on_slurm(&sweep, "chunk = 0.001", 0));
+    let desk = ClusterDesk { desk, cluster };
+    // `sbatch` tries again by itself, for longer than anyone waits.
+    desk.run()
+        .assert_code(0)
+        .assert_says("at most 1 element next");
+    desk.assert_like(&local(&sweep));
+}
+
+#[test]
 fn a_training_on_a_cluster_has_the_bits_of_one_on_this_machine_and_reads_a_copy_of_its_data() {
     let sweep = SMALL.replace("seeds = 2", "seeds = 1");
     let Some(cluster) = SlurmCluster::start(2, 2) else {

@@ -3,14 +3,14 @@
 use std::{
     env, fs,
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use schema::{Device, Numerics};
+use schema::{Device, Numerics, PrepareWork, PreparedIndex};
 use sweep::{
     batch::{Submission, SubmissionFolder, submission::VERSION},
     config::{Sweep, resolved},
@@ -341,6 +341,50 @@ fn a_worker_that_cannot_copy_data_says_so_and_reads_it_where_it_is() {
             .assert_says("not copied to this node, but read from the results folder")
             .assert_says(why);
     }
+}
+
+/// Writes the data sets of a desk as the real trainer prepares them.
+fn prepare(desk: &Desk) {
+    for (&data, planned) in &desk.plan().data {
+        let images = [1, 2, 3];
+        let index = serde_json::json!({
+            "dataset": planned.dataset, "stored": planned.images, "fingerprint": planned.fingerprint,
+            "bytes": images.len(), "blake3": blake3::hash(&images).to_hex().to_string(),
+        });
+        let index = schema::sealed(PreparedIndex::SUBJECT, &index).unwrap();
+        let folder = desk.ledger().data(data);
+        durable::write(&folder.join(PrepareWork::IMAGES), &images).unwrap();
+        durable::write(&folder.join(PrepareWork::INDEX), index.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn data_that_cannot_be_read_from_a_copy_is_read_where_it_is_before_a_job_fails() {
+    let desk = Desk::new("");
+    let scratch = desk.path("scratch");
+    let on = format!(
+        "slots = 2\non.slurm = {{ stage = \"{}\" }}",
+        scratch.display()
+    );
+    // The fake trainer cannot read the data of this seed.
+    let sweep = SMALL
+        .replace("seeds = 2", "seeds = [103]")
+        .replace("slots = 2", &on);
+    fs::write(desk.path("sweep.toml"), sweep).unwrap();
+    prepare(&desk);
+    desk.submit();
+    desk.work(1)
+        .assert_code(0)
+        .assert_says("copied to this node, 3 bytes")
+        .assert_says("the copy of its data on this node: the image `a.png` is damaged");
+    let read_in = |attempt: u32| {
+        let attempts = desk.in_runs(&format!("train/{attempt:04}/attempt.json"));
+        let attempt: serde_json::Value = serde_json::from_slice(attempts.values().next()?).unwrap();
+        Some(PathBuf::from(attempt["work"]["train"]["data"].as_str()?))
+    };
+    assert!(read_in(1).unwrap().starts_with(&scratch));
+    assert!(read_in(2).unwrap().starts_with(desk.path("results")));
+    assert_eq!(read_in(3), None);
 }
 
 #[test]

@@ -7,16 +7,19 @@ use std::time::{Duration, Instant};
 pub(super) struct Pace {
     shortest: Duration,
     longest: Duration,
+    growth: u32,
     now: Duration,
     last: Instant,
 }
 
 impl Pace {
-    /// Creates a pace between two periods; the first look is due after the shortest.
-    pub(super) fn new(shortest: Duration, longest: Duration) -> Pace {
+    /// Creates a pace between two periods; the first look is due after the shortest. A period without a change is followed by
+    /// one that is `growth` times as long.
+    pub(super) fn new(shortest: Duration, longest: Duration, growth: u32) -> Pace {
         Pace {
             shortest,
             longest,
+            growth,
             now: shortest,
             last: Instant::now(),
         }
@@ -32,7 +35,7 @@ impl Pace {
         self.last = Instant::now();
         self.now = match has_changed {
             true => self.shortest,
-            false => (self.now * 2).min(self.longest),
+            false => (self.now * self.growth).min(self.longest),
         };
     }
 
@@ -53,7 +56,7 @@ mod tests {
 
     #[test]
     fn looks_become_rare_while_nothing_changes_and_frequent_when_something_does() {
-        let mut pace = Pace::new(Duration::from_secs(10), Duration::from_secs(60));
+        let mut pace = Pace::new(Duration::from_secs(10), Duration::from_secs(60), 2);
         assert!(!pace.is_due());
         for seconds in [20, 40, 60, 60] {
             pace.looked(false);

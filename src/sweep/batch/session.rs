@@ -2,7 +2,7 @@
 //!
 //! It may end at any moment, and another one may take its place on any machine that sees the results folder: what it has
 //! submitted is found again. A submission is on disk before Slurm hears of it, with a name of its own. New files
-//! are looked for every few seconds; Slurm is asked once or a few times a minute.
+//! are looked for every few seconds; Slurm is asked once after something has happened, and then once a minute.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,10 +54,12 @@ const CLAIMS_STAND: Duration = Duration::from_secs(600);
 const TURN: Duration = Duration::from_secs(1);
 /// Between two looks at files, at the most.
 const SLOWEST_LOOK: Duration = Duration::from_secs(10);
-/// Between two questions to Slurm, while something changes.
-const FASTEST_POLL: Duration = Duration::from_secs(10);
-/// Between two questions to Slurm, while nothing does.
+/// Between a submission, or the end of an element, and the next question to Slurm.
+const FIRST_POLL: Duration = Duration::from_secs(10);
+/// Between two questions to Slurm, while nothing happens.
 const SLOWEST_POLL: Duration = Duration::from_secs(60);
+/// How many times longer the next period is after an answer: one question follows what happens, and then one a minute.
+const CALM: u32 = 6;
 /// Until Slurm is asked again about what it did not show.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
 
@@ -237,8 +239,8 @@ impl BatchSession<'_> {
             journal,
             submitted: Vec::new(),
             formerly: BTreeMap::new(),
-            files: Pace::new(TURN, SLOWEST_LOOK),
-            poll: Pace::new(FASTEST_POLL, SLOWEST_POLL),
+            files: Pace::new(TURN, SLOWEST_LOOK, 2),
+            poll: Pace::new(FIRST_POLL, SLOWEST_POLL, CALM),
             segments: BTreeMap::new(),
         };
         watching.note(Decision::Opened {

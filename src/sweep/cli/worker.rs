@@ -143,7 +143,7 @@ impl Worker {
             role: Role::Worker {
                 journal: &journal,
                 ended: &submission.ended,
-                copies: &folders.collect(),
+                copies: folders.collect(),
             },
             trainer: &trainer,
             layout: &layout,

@@ -19,8 +19,8 @@ use chrono::DateTime;
 use durable::DiskError;
 use schema::{
     Attempt, Computation, DataId, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Event,
-    Finished, Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, Task,
-    TrainWork, Trained, Training, TrainingEnd, Work, WrongReply,
+    Failure, Finished, Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA,
+    Task, TrainWork, Trained, Training, TrainingEnd, Work, WrongReply,
 };
 use thiserror::Error;
 
@@ -133,7 +133,7 @@ pub enum Role<'a> {
         /// Jobs of Slurm that are known to have ended.
         ended: &'a [String],
         /// The folders of prepared data sets that are not read from the results folder.
-        copies: &'a BTreeMap<DataId, PathBuf>,
+        copies: BTreeMap<DataId, PathBuf>,
     },
 }
 
@@ -203,6 +203,8 @@ struct LiveAttempt {
     slot: SlotId,
     place: PlaceId,
     work: Work,
+    /// True if it reads a copy of its data.
+    reads_copy: bool,
     /// Its process; `None` if it could not be started.
     child: Option<Child>,
     /// The end of the process.
@@ -394,11 +396,42 @@ impl Session<'_> {
 
     /// Returns the folder from which trainers read a prepared data set.
     fn data(&self, data: DataId) -> PathBuf {
-        let copy = match &self.role {
+        let copy = self.copy_of(data);
+        copy.map_or_else(|| absolute(&self.ledger.data(data)), PathBuf::clone)
+    }
+
+    fn copy_of(&self, data: DataId) -> Option<&PathBuf> {
+        match &self.role {
             Role::Orchestrator(_) => None,
             Role::Worker { copies, .. } => copies.get(&data),
-        };
-        copy.map_or_else(|| absolute(&self.ledger.data(data)), PathBuf::clone)
+        }
+    }
+
+    /// True if a job reads a copy of its data.
+    fn reads_copy(&self, job: Job) -> bool {
+        let data = self.plan.data_of(job);
+        data.into_iter().any(|data| self.copy_of(data).is_some())
+    }
+
+    /// Returns an event of an attempt that reads a copy of its data, as it counts: if data cannot be read, the disk of the
+    /// copy may be to blame. Later attempts read the results folder.
+    fn on_copy(&mut self, job: Job, event: Event) -> Event {
+        match event {
+            Event::Failed {
+                class: Failure::Data,
+                message,
+            } => {
+                let read = self.plan.data_of(job);
+                if let Role::Worker { copies, .. } = &mut self.role {
+                    copies.retain(|data, _| !read.contains(data));
+                }
+                Event::Failed {
+                    class: Failure::Crashed,
+                    message: format!("the copy of its data on this node: {message}"),
+                }
+            }
+            event => event,
+        }
     }
 
     /// Returns the CPU threads of an attempt. Preparing takes all cores: what needs the data waits for it.
@@ -705,7 +738,10 @@ impl Running<'_, '_> {
         };
         attempt.end = match notice {
             Notice::Event(event) => {
-                let event = checked(event, &attempt.work);
+                let event = match (checked(event, &attempt.work), attempt.reads_copy) {
+                    (event, true) => self.session.on_copy(job, event),
+                    (event, false) => event,
+                };
                 child.heard(&event);
                 attempt.note(&event);
                 watcher.on_event(job, &event);
@@ -825,6 +861,7 @@ impl Running<'_, '_> {
             slot: id,
             place,
             work: attempt.work,
+            reads_copy: session.reads_copy(job),
             child: child.ok(),
             end: ProcessEnd::default(),
             begun: Instant::now(),
