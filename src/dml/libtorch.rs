@@ -29,7 +29,9 @@ unsafe extern "C" {
     );
     fn dml_begin_autocast(cuda: bool) -> *mut c_void;
     fn dml_end_autocast(autocast: *mut c_void);
+    #[cfg(test)]
     fn dml_count_bytes() -> *mut c_void;
+    #[cfg(test)]
     fn dml_most_bytes(count: *mut c_void) -> i64;
 }
 
@@ -97,7 +99,8 @@ pub(crate) fn in_bfloat16<T>(device: Device, work: impl FnOnce() -> T) -> T {
 }
 
 /// Does some work, and returns by how many bytes the main memory of tensors grew at most. Counts what this thread allocates.
-pub fn most_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
+#[cfg(test)]
+pub(crate) fn most_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
     // SAFETY: what the first function returns is given to the second one, once.
     unsafe {
         let count = dml_count_bytes();

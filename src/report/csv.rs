@@ -11,6 +11,24 @@ use crate::{
     text::field,
 };
 
+/// The heading of the column that tells heads from the whole.
+pub(crate) const HEAD: &str = "head";
+
+/// All columns of a table as CSV.
+pub(crate) struct CsvColumns {
+    pub(crate) names: NameColumns,
+    pub(crate) groups: Vec<Columns>,
+}
+
+/// Which columns come before those of the first group, beside the method and the axes.
+#[derive(Clone, Copy)]
+pub(crate) struct NameColumns {
+    datasets: bool,
+    folds: bool,
+    heads: bool,
+    published: bool,
+}
+
 /// The columns of the same group in all blocks.
 pub(crate) struct Columns {
     slice: Slice,
@@ -34,21 +52,36 @@ impl Table {
     /// If the text cannot be written.
     pub fn csv(&self) -> Result<String, ReportError> {
         let mut writer = ::csv::Writer::from_writer(Vec::new());
-        let groups = self.groups();
-        writer.write_record(self.csv_headings(&groups))?;
+        let columns = self.csv_columns();
+        writer.write_record(self.csv_headings(&columns))?;
         for block in &self.blocks {
             for line in &block.published {
-                writer.write_record(self.fields(block, line, "published", &groups))?;
+                writer.write_record(self.fields(block, line, "published", &columns))?;
             }
             for line in block.rows() {
-                writer.write_record(self.fields(block, line, "here", &groups))?;
+                writer.write_record(self.fields(block, line, "here", &columns))?;
             }
         }
         text(writer)
     }
 
+    /// Its columns, which all lines share.
+    pub(crate) fn csv_columns(&self) -> CsvColumns {
+        let has_dataset = |block: &Block| block.slice.dataset.is_some();
+        let has_folds = |block: &Block| block.slice.together.is_some();
+        CsvColumns {
+            names: NameColumns {
+                datasets: self.blocks.iter().any(has_dataset),
+                folds: self.blocks.iter().any(has_folds),
+                heads: self.has_heads(),
+                published: self.blocks.iter().any(|block| !block.published.is_empty()),
+            },
+            groups: self.groups(),
+        }
+    }
+
     /// The groups of all blocks, by first appearance, each with all metrics that any block measures.
-    pub(crate) fn groups(&self) -> Vec<Columns> {
+    fn groups(&self) -> Vec<Columns> {
         let mut groups: Vec<Columns> = Vec::new();
         for group in self.blocks.iter().flat_map(|block| &block.groups) {
             match groups.iter_mut().find(|known| known.slice == group.slice) {
@@ -80,53 +113,36 @@ impl Table {
     }
 
     /// The number of columns before those of the first group.
-    pub(crate) fn names_in_csv(&self) -> usize {
-        let optional = [
-            self.has_datasets(),
-            self.has_folds(),
-            self.has_heads(),
-            self.has_published(),
-        ];
+    pub(crate) fn names_in_csv(&self, names: NameColumns) -> usize {
+        let optional = [names.datasets, names.folds, names.heads, names.published];
         let optional = optional.into_iter().filter(|has| *has).count();
         optional + 1 + self.axes.len()
     }
 
-    fn has_datasets(&self) -> bool {
-        self.blocks
-            .iter()
-            .any(|block| block.slice.dataset.is_some())
-    }
-
-    fn has_folds(&self) -> bool {
-        self.blocks
-            .iter()
-            .any(|block| block.slice.together.is_some())
-    }
-
+    /// True if a network has several heads, each with a row of its own.
     pub(crate) fn has_heads(&self) -> bool {
         let mut lines = self.blocks.iter().flat_map(|block| &block.lines);
         lines.any(|line| !line.heads.is_empty())
     }
 
-    fn has_published(&self) -> bool {
-        self.blocks.iter().any(|block| !block.published.is_empty())
-    }
-
-    pub(crate) fn csv_headings(&self, groups: &[Columns]) -> Vec<String> {
+    pub(crate) fn csv_headings(&self, columns: &CsvColumns) -> Vec<String> {
+        let names = columns.names;
         let mut headings = Vec::new();
-        if self.has_datasets() {
+        if names.datasets {
             headings.push("dataset".to_owned());
         }
-        if self.has_folds() {
+        if names.folds {
             headings.push("folds".to_owned());
         }
         headings.push("method".to_owned());
-        headings.extend(self.has_heads().then(|| "head".to_owned()));
+        if names.heads {
+            headings.push(HEAD.to_owned());
+        }
         headings.extend(self.axes.iter().map(|axis| field(axis)));
-        if self.has_published() {
+        if names.published {
             headings.push("run".to_owned());
         }
-        for group in groups {
+        for group in &columns.groups {
             headings.extend(group.headings());
         }
         headings
@@ -137,37 +153,34 @@ impl Table {
         block: &Block,
         line: &Line,
         run: &str,
-        groups: &[Columns],
+        columns: &CsvColumns,
     ) -> Vec<String> {
+        let names = columns.names;
         let mut fields = Vec::new();
-        if self.has_datasets() {
+        if names.datasets {
             let dataset = block.slice.dataset;
             fields.push(dataset.map_or_else(String::new, |key| field(self.names.title(key))));
         }
-        if self.has_folds() {
+        if names.folds {
             let together = block.slice.together;
             fields.push(together.map_or_else(String::new, |together| together.to_string()));
         }
         fields.push(field(&line.method));
-        fields.extend(self.head_field(line));
+        if names.heads {
+            fields.push(head_field(line));
+        }
         fields.extend(line.settings.iter().map(|setting| field(setting)));
-        if self.has_published() {
+        if names.published {
             fields.push(run.to_owned());
         }
-        for columns in groups {
-            fields.extend(columns.values(block, line));
+        for group in &columns.groups {
+            fields.extend(group.values(block, line));
         }
         fields
     }
 }
 
 impl Table {
-    /// The column that tells heads from the whole; none in a table without heads.
-    pub(crate) fn head_field(&self, line: &Line) -> Option<String> {
-        let head = line.head.as_deref().unwrap_or_default();
-        self.has_heads().then(|| field(head))
-    }
-
     /// Returns the pivot tables as CSV, with a column for each value of the axis, named as the value, and one for half the
     /// width of its confidence interval. None if the sweep asks for no pivot.
     ///
@@ -279,6 +292,11 @@ impl Columns {
         fields.push(runs.join(" "));
         fields
     }
+}
+
+/// Which head of its network a line is about; empty if it is about the whole.
+pub(crate) fn head_field(line: &Line) -> String {
+    field(line.head.as_deref().unwrap_or_default())
 }
 
 fn values(cell: &Cell) -> [String; 3] {

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::tests::{finished, measured as scores, row, table_of};
 
-    /// A network of two heads, the second of which is better than anything else, and a method with one head.
+    /// A network with two heads and a method with one. The second head has the highest value of all.
     fn rows() -> Vec<Row> {
         let mut rows = Vec::new();
         for seed in 0..3 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Table,
-    csv::Columns,
+    csv::{Columns, CsvColumns},
     model::{Block, Line, Part, Value},
 };
 
@@ -18,26 +18,29 @@ impl Table {
     /// A run that failed or diverged is an outcome, and so is no loss; nor is a row or a column that
     /// the sweep no longer has.
     pub fn lost(&self, earlier: &str) -> Vec<String> {
-        let groups = self.groups();
-        let headings = self.csv_headings(&groups);
-        let rows = Earlier::read(earlier, &headings[..self.names_in_csv()]);
-        let lost = rows.map_or_else(Vec::new, |rows| self.lost_in_rows(&rows, &groups));
+        let columns = self.csv_columns();
+        let headings = self.csv_headings(&columns);
+        let names = &headings[..self.names_in_csv(columns.names)];
+        let rows = Earlier::read(earlier, names);
+        let lost = rows.map_or_else(Vec::new, |rows| self.lost_in_rows(&rows, &columns));
         match lost.is_empty() {
             true => self.lost_in_all(earlier).into_iter().collect(),
             false => lost,
         }
     }
 
-    fn lost_in_rows(&self, earlier: &Earlier, groups: &[Columns]) -> Vec<String> {
+    fn lost_in_rows(&self, earlier: &Earlier, columns: &CsvColumns) -> Vec<String> {
+        let count = self.names_in_csv(columns.names);
         let mut lost = Vec::new();
         for block in &self.blocks {
             for line in &block.lines {
-                let mut names = self.fields(block, line, "here", groups);
-                names.truncate(self.names_in_csv());
+                let mut names = self.fields(block, line, "here", columns);
+                names.truncate(count);
                 if let Some(values) = earlier.0.get(&names) {
-                    let gone = groups
+                    let gone = columns
+                        .groups
                         .iter()
-                        .filter_map(|columns| gone(columns, block, line, values));
+                        .filter_map(|group| gone(group, block, line, values));
                     let place = place(&names);
                     lost.extend(gone.map(|what| format!("{place}: {what}")));
                 }

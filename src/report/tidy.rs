@@ -2,7 +2,7 @@
 
 use crate::{
     ReportError, Table,
-    csv::{optional, text},
+    csv::{HEAD, head_field, optional, text},
     text::field,
 };
 
@@ -16,7 +16,10 @@ impl Table {
     pub fn tidy(&self) -> Result<String, ReportError> {
         let mut writer = ::csv::Writer::from_writer(Vec::new());
         let mut headings = ["dataset", "folds", "method"].map(str::to_owned).to_vec();
-        headings.extend(self.has_heads().then(|| "head".to_owned()));
+        let has_heads = self.has_heads();
+        if has_heads {
+            headings.push(HEAD.to_owned());
+        }
         headings.extend(self.axes.iter().map(|axis| field(axis)));
         let measured = [
             "metric", "value", "ci95", "n", "of", "state", "standing", "lowest", "highest",
@@ -30,7 +33,9 @@ impl Table {
                 together.map_or_else(String::new, |together| together.to_string()),
                 field(&flat.line.method),
             ];
-            fields.extend(self.head_field(flat.line));
+            if has_heads {
+                fields.push(head_field(flat.line));
+            }
             fields.extend(flat.line.settings.iter().map(|setting| field(setting)));
             let (value, half_width) = flat.cell.numbers();
             fields.extend([

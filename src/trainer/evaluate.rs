@@ -287,11 +287,12 @@ fn tensors_of(images: &TestImages) -> Vec<(String, Tensor)> {
         ("labels".to_owned(), Tensor::from_slice(&images.labels)),
         ("roles".to_owned(), Tensor::from_slice(&roles)),
     ];
-    if !images.cameras.is_empty() {
-        tensors.push(("cameras".to_owned(), tensor_of(&images.cameras)));
+    let Annotations { cameras, levels } = &images.known;
+    if !cameras.is_empty() {
+        tensors.push(("cameras".to_owned(), tensor_of(cameras)));
     }
-    if !images.levels.is_empty() {
-        let levels: Vec<Tensor> = images.levels.iter().map(|level| tensor_of(level)).collect();
+    if !levels.is_empty() {
+        let levels: Vec<Tensor> = levels.iter().map(|level| tensor_of(level)).collect();
         tensors.push(("levels".to_owned(), Tensor::stack(&levels, 0)));
     }
     tensors
@@ -327,8 +328,7 @@ fn images_of(tensors: &mut files::Tensors) -> Option<TestImages> {
     Some(TestImages {
         labels: Vec::try_from(&labels).ok()?,
         roles: roles_of(&roles)?,
-        cameras,
-        levels,
+        known: Annotations { cameras, levels },
     })
 }
 
@@ -472,9 +472,8 @@ pub(crate) fn validate(
     if let Err(EvalError::NotFinite { .. }) = Embeddings::from_tensor(&embeddings) {
         return Ok(Validated::NotFinite);
     }
-    let images = score::labelled(embeddings, validation.labels.clone(), known.cameras.clone())?;
-    let images = images.with_categories(known.levels.clone());
-    let images = images.map_err(|error| score::unmeasurable(&error))?;
+    let images = score::labelled(embeddings, validation.labels.clone())?;
+    let images = known.on(images)?;
     let task = RetrievalTask::Within(&images);
     let scored = score::score(task, metrics, embedder.network.device(), stop)?;
     Ok(scored.map_or(Validated::Stopped, |scored| {

@@ -6,8 +6,8 @@ use tch::{Device, Tensor};
 
 use crate::{Failed, Stop, retrieval_set::TestImages, score};
 
-/// Returns the scores of each head of a network by its block of the joined embeddings `[n, width]`; none for a single head. Metrics of clusters
-/// are left out. `None` if a stop was requested.
+/// Returns the scores of each head of a network by its block of the joined embeddings `[n, width]`; none for a single head.
+/// Metrics of clusters are left out. `None` if a stop was requested.
 ///
 /// # Errors
 /// There is nothing to retrieve.

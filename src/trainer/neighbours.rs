@@ -55,7 +55,7 @@ pub(crate) fn neighbours(
     let Some(embeddings) = evaluate::embedded(recipe, &data, run, keep, device, stop, emit)? else {
         return Ok(End::Stopped);
     };
-    let gallery = score::labelled(embeddings, images.labels.clone(), Vec::new())?;
+    let gallery = score::labelled(embeddings, images.labels.clone())?;
     let query = match (&work.query, test_image) {
         (TestImage::Photo { photo }, _) => of_photo(work, photo, device, emit)?,
         (_, test_image) => of_test_image(test_image.unwrap_or(0), &gallery, &data, &images)?,
@@ -127,7 +127,7 @@ fn of_photo(
     let embedding =
         no_grad(|| Ok::<_, Failed>(network.forward(&batches.images(&indices)?, false)))?;
     Ok(Query {
-        embedding: score::labelled(embedding, vec![0], Vec::new())?,
+        embedding: score::labelled(embedding, vec![0])?,
         test_image: None,
         class: None,
         square: square(&photos.data.images, 0)?,

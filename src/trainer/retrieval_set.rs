@@ -14,6 +14,7 @@ use tch::Device;
 use crate::{
     Failed, Stop,
     score::{self, Scored},
+    split::Annotations,
 };
 
 /// What is known about each test image beside its embedding.
@@ -23,10 +24,8 @@ pub(crate) struct TestImages {
     pub(crate) labels: Vec<i64>,
     /// Its role in retrieval.
     pub(crate) roles: Vec<Role>,
-    /// Its camera; empty if the data set names none.
-    pub(crate) cameras: Vec<Option<u32>>,
-    /// For each level of super-classes, the narrowest first, that of each image.
-    pub(crate) levels: Vec<Vec<Option<u32>>>,
+    /// What else is known.
+    pub(crate) known: Annotations,
 }
 
 impl TestImages {
@@ -35,14 +34,24 @@ impl TestImages {
         TestImages {
             labels: data.test_labels.clone(),
             roles: data.test_roles.clone(),
-            cameras: data.test_cameras.clone(),
-            levels: data.test_levels(),
+            known: Annotations {
+                cameras: data.test_cameras.clone(),
+                levels: data.test_levels(),
+            },
         }
+    }
+
+    /// True if what was kept beside embeddings is about these images. An earlier version kept classes and roles alone.
+    pub(crate) fn agree_with(&self, kept: &TestImages) -> bool {
+        let (own, other) = (&self.known, &kept.known);
+        let cameras_agree = other.cameras.is_empty() || own.cameras == other.cameras;
+        let levels_agree = other.levels.is_empty() || own.levels == other.levels;
+        self.labels == kept.labels && self.roles == kept.roles && cameras_agree && levels_agree
     }
 
     /// Returns the number of cameras.
     pub(crate) fn camera_count(&self) -> usize {
-        let known = self.cameras.iter().flatten();
+        let known = self.known.cameras.iter().flatten();
         known.max().map_or(0, |last| *last as usize + 1)
     }
 
@@ -52,10 +61,8 @@ impl TestImages {
     /// There is not one embedding for each image.
     pub(crate) fn set(&self, rows: Embeddings, dataset: &Dataset) -> Result<RetrievalSet, Failed> {
         let images = LabeledEmbeddings::new(rows, self.labels.clone(), Comparison::Cosine);
-        let images = images
-            .and_then(|images| images.with_cameras(self.cameras.clone()))
-            .and_then(|images| images.with_categories(self.levels.clone()));
         let images = images.map_err(|error| score::unmeasurable(&error))?;
+        let images = self.known.on(images)?;
         let searches = match dataset.facts().drawn_galleries {
             Some(count) => (0..count).map(|draw| self.drawn(draw)).collect(),
             None if self.roles.iter().all(|role| *role == Role::Both) => Vec::new(),
@@ -205,8 +212,7 @@ mod tests {
         TestImages {
             labels: labels.to_vec(),
             roles: roles.to_vec(),
-            cameras: Vec::new(),
-            levels: Vec::new(),
+            known: Annotations::default(),
         }
     }
 
@@ -219,6 +225,19 @@ mod tests {
     fn scored(set: &RetrievalSet) -> Scored {
         let found = set.score(&[Metric::RecallAt(1)], Device::Cpu, &Stop::new());
         found.unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_an_earlier_version_did_not_keep_contradicts_nothing() {
+        let kept = images(&[0, 0, 1], &[Role::Both; 3]);
+        let mut of_data = kept.clone();
+        of_data.known.levels = vec![vec![Some(0), Some(0), None]];
+        assert!(of_data.agree_with(&kept));
+        let mut wrong = of_data.clone();
+        assert!(of_data.agree_with(&wrong));
+        wrong.known.levels = vec![vec![Some(0), Some(1), None]];
+        assert!(!of_data.agree_with(&wrong));
+        assert!(!of_data.agree_with(&images(&[0, 1, 1], &[Role::Both; 3])));
     }
 
     #[test]

@@ -25,20 +25,14 @@ pub(crate) struct Scored {
     categories: BTreeMap<i64, Option<u32>>,
 }
 
-/// Joins embeddings, compared by cosine similarity, with the classes and the cameras of their images.
+/// Joins embeddings, compared by cosine similarity, with the classes of their images.
 ///
 /// # Errors
 /// The embeddings are not finite.
-pub(crate) fn labelled(
-    embeddings: Tensor,
-    labels: Vec<i64>,
-    cameras: Vec<Option<u32>>,
-) -> Result<LabeledEmbeddings, Failed> {
+pub(crate) fn labelled(embeddings: Tensor, labels: Vec<i64>) -> Result<LabeledEmbeddings, Failed> {
     let rows = Embeddings::from_tensor(&embeddings);
-    rows.and_then(|rows| {
-        LabeledEmbeddings::new(rows, labels, Comparison::Cosine)?.with_cameras(cameras)
-    })
-    .map_err(|error| unmeasurable(&error))
+    rows.and_then(|rows| LabeledEmbeddings::new(rows, labels, Comparison::Cosine))
+        .map_err(|error| unmeasurable(&error))
 }
 
 /// Computes metrics of a retrieval task on a device. `None` if a stop was requested.

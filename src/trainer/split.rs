@@ -5,10 +5,13 @@ use std::{
     path::Path,
 };
 
-use dml::data::{self, ClassedImage, PreparedData};
+use dml::{
+    data::{self, ClassedImage, PreparedData},
+    eval::LabeledEmbeddings,
+};
 use schema::{Labels, Recipe, Training};
 
-use crate::{Failed, assemble};
+use crate::{Failed, assemble, score};
 
 /// Some images and their classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,18 @@ pub(crate) struct Annotations {
     pub(crate) cameras: Vec<Option<u32>>,
     /// For each level of super-classes, the narrowest first, that of each.
     pub(crate) levels: Vec<Vec<Option<u32>>>,
+}
+
+impl Annotations {
+    /// Returns embeddings of these images with what is known about them.
+    ///
+    /// # Errors
+    /// There is not one embedding for each image.
+    pub(crate) fn on(&self, images: LabeledEmbeddings) -> Result<LabeledEmbeddings, Failed> {
+        let images = images.with_cameras(self.cameras.clone());
+        let images = images.and_then(|images| images.with_categories(self.levels.clone()));
+        images.map_err(|error| score::unmeasurable(&error))
+    }
 }
 
 /// The images of the training classes.

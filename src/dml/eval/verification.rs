@@ -134,7 +134,7 @@ impl OperatingPoint {
         }
     }
 
-    /// Returns what is measured between two neighboring thresholds, of which the lower is the first to reach the point.
+    /// Returns what is measured between two neighboring thresholds. The lower one is the first to reach the point.
     fn value(self, before: PairCounts, after: PairCounts, all: PairCounts) -> f64 {
         let tar = |accepted: PairCounts| accepted.right as f64 / all.right as f64;
         let far = |accepted: PairCounts| accepted.wrong as f64 / all.wrong as f64;
@@ -171,12 +171,12 @@ struct ProductRow<'a> {
 }
 
 impl AllPairs<'_> {
-    /// True if queries and references are one set, of which each pair counts once.
+    /// True if queries and references are one set. Each pair then counts once.
     fn is_symmetric(&self) -> bool {
         matches!(self.self_match, SelfMatch::SameIndex)
     }
 
-    /// Adds the products of all pairs to sums, of which several are made at a time.
+    /// Returns sums that together cover the products of all pairs. Several threads make them.
     ///
     /// # Errors
     /// If it is stopped.

@@ -121,10 +121,8 @@ impl Stage {
                     if number > 0 {
                         builder.begin_layer();
                     }
-                    let (name, [branch]) = (
-                        format!("{name}.blocks.{number}"),
-                        Branch::of_block(block, all),
-                    );
+                    let name = format!("{name}.blocks.{number}");
+                    let [branch] = Branch::of_block(block, all);
                     Recomputable::new(builder, |builder| Block::new(builder, &name, width, branch))
                 })
                 .collect(),

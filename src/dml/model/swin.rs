@@ -124,10 +124,8 @@ impl Stage {
                     if number > 0 {
                         builder.begin_layer();
                     }
-                    let (name, branches) = (
-                        format!("{name}.blocks.{number}"),
-                        Branch::of_block(block, all),
-                    );
+                    let name = format!("{name}.blocks.{number}");
+                    let branches = Branch::of_block(block, all);
                     Recomputable::new(builder, |builder| {
                         Block::new(builder, &name, width, branches)
                     })

@@ -84,7 +84,8 @@ const CPU_PART: i64 = 1 << 16;
 /// An update rule with its buffers.
 pub struct FlatOptimizer {
     rule: Box<dyn UpdateRule>,
-    stretches: Vec<Stretch>,
+    /// What is updated at a time, and its place.
+    parts: Vec<(i64, Stretch)>,
     buffers: Vec<Tensor>,
     steps: Tensor,
 }
@@ -112,6 +113,10 @@ impl FlatOptimizer {
         let stretches = Stretch::joined(stretches);
         let covered: i64 = stretches.iter().map(|stretch| stretch.length).sum();
         assert_eq!(covered, parameters.numel() as i64);
+        let largest = match parameters.device() {
+            Device::Cpu => CPU_PART,
+            _ => i64::MAX,
+        };
         let rule = update_rule(settings);
         let buffers = rule
             .buffers()
@@ -120,7 +125,7 @@ impl FlatOptimizer {
             .collect();
         FlatOptimizer {
             rule,
-            stretches,
+            parts: parts(&stretches, largest),
             buffers,
             steps: Tensor::from_slice(&[0i64]),
         }
@@ -130,11 +135,7 @@ impl FlatOptimizer {
     pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, rate: f64) {
         self.steps += 1;
         let number = self.steps();
-        let largest = match parameters.device() {
-            Device::Cpu => CPU_PART,
-            _ => i64::MAX,
-        };
-        for (first, part) in parts(&self.stretches, largest) {
+        for &(first, part) in &self.parts {
             let length = part.length;
             let at = StepInfo {
                 number,

@@ -232,7 +232,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Removes copies that are old, and if need be all that nobody uses, until there is room for so many bytes.
+    /// Removes old copies, and as many unused ones as it takes until there is room for this number of bytes.
     fn make_room(&self, needed: u64) -> Result<(), CopyError> {
         for (used, name) in self.copies_by_use()? {
             let is_old = used.elapsed().unwrap_or_default() > KEPT;
@@ -372,7 +372,7 @@ mod tests {
             Desk { folder, ledger }
         }
 
-        /// Prepares a data set of so many bytes.
+        /// Prepares a data set of this number of bytes.
         fn prepare(&self, number: u8, bytes: usize) -> DataId {
             let glyphs =
                 json!({ "glyphs": { "classes": number, "test_classes": 1, "per_class": 1 } });

@@ -158,7 +158,7 @@ impl Comparison {
         })
     }
 
-    /// `4 rows compared on fixed batches, 1 is not`.
+    /// `compared on fixed batches: 4 rows`, and how many rows were not compared.
     fn summary(&self) -> String {
         let compared = format!("compared on fixed batches: {}", counted(self.rows, "row"));
         match self.others {

@@ -464,8 +464,8 @@ fn settings(opened: &Opened) -> Vec<String> {
 struct AxisValues<'s>(BTreeMap<&'s str, Vec<Value>>);
 
 impl<'s> AxisValues<'s> {
-    /// Takes them from the settings of combinations, each of which names its values for people. Only the
-    /// settings of those are written that have a new one.
+    /// Collects them from combinations: the values of each as they read for people, and its settings. Settings are
+    /// asked for only where a value is new.
     fn of(
         combinations: impl Iterator<Item = (&'s [Setting], impl FnOnce() -> Value)>,
     ) -> AxisValues<'s> {

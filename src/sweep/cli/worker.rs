@@ -60,7 +60,7 @@ pub(super) struct Worker {
     trainer: Option<PathBuf>,
 }
 
-/// What is told of data without a copy, before the reason.
+/// Comes before the reason why data has no copy.
 const NOT_COPIED: &str = "not copied to this node, but read from the results folder";
 
 /// Of more jobs than this, the rest is counted.

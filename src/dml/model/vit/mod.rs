@@ -241,10 +241,8 @@ impl Vit {
                 .then(|| LayerNorm::new(builder, "norm_pre", width, epsilon)),
             blocks: (0..shape.blocks)
                 .map(|number| {
-                    let (name, branches) = (
-                        format!("blocks.{number}"),
-                        Branch::of_block(number, shape.blocks),
-                    );
+                    let name = format!("blocks.{number}");
+                    let branches = Branch::of_block(number, shape.blocks);
                     Recomputable::new(builder, |builder| {
                         Block::new(builder, &name, shape.block, branches)
                     })

@@ -49,6 +49,9 @@ fn lacking(point: &Point) -> Vec<Lacking<'_>> {
         .methods
         .iter()
         .partition(|method| !method.table.links.are_none());
+    if linked.is_empty() {
+        return Vec::new();
+    }
     let with_heads: Vec<Value> = others
         .iter()
         .map(|other| without(other, point, &[]))

@@ -175,7 +175,7 @@ fn two_slots_are_filled_with_different_runs() {
     assert_eq!(starts(&stage.finish(stage.prepare)), trains);
 }
 
-/// A data set, and so many runs on it, which are trained and measured.
+/// A data set, and this number of runs that are trained and measured on it.
 fn specs_of(runs: u64) -> Vec<JobSpec> {
     let data: schema::DataId = "00000000000000da".parse().unwrap();
     let spec = |job: Job, waits_for| JobSpec {
