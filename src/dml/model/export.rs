@@ -13,7 +13,11 @@ impl Network {
     /// so that they load there; the others are `pool.p`, `hidden0.weight` and so on, and `embedding.weight`; those of several heads begin
     /// with `heads.0.` and so on. What adapters add is in the weights that they are added to.
     pub fn named_tensors(&self) -> State {
-        let parts = [&self.parameters, &self.constants, &self.statistics];
+        let parts = [
+            &self.tensors.trained,
+            &self.tensors.constants,
+            &self.tensors.statistics,
+        ];
         let tensors = parts.into_iter().flat_map(|part| part.named());
         let mut tensors: BTreeMap<&str, Tensor> = tensors
             .map(|(name, tensor)| {
@@ -38,7 +42,7 @@ impl Network {
     /// adapters add is in the weights.
     fn plain_parameters(&self) -> Vec<Tensor> {
         let plain = |tensor: &Tensor| tensor.detach().contiguous().copy();
-        let mut parameters: Vec<Tensor> = self.placed.iter().map(plain).collect();
+        let mut parameters: Vec<Tensor> = self.tensors.placed.iter().map(plain).collect();
         for adapter in &self.adapters {
             let [a, b, weight] = adapter.parameters();
             parameters[weight] =

@@ -6,12 +6,16 @@ use std::{
     path::PathBuf,
 };
 
-use schema::{BnInception, Resnet50, StrideOn};
+use schema::{Backbone, BnInception, Resnet50, StrideOn};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use super::*;
-use crate::testing::{assert_close, tensor};
+use super::{trunk::TrunkInput, *};
+use crate::{
+    parameters::ParamSpec,
+    state::State,
+    testing::{assert_close, tensor},
+};
 
 /// A file of the folder with references and weights; none, and a word about it, where that is absent.
 fn shared(path: &str) -> Option<PathBuf> {

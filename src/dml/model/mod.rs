@@ -16,6 +16,7 @@
 mod average;
 mod backbone;
 mod bn_inception;
+mod config;
 mod conv4;
 mod convnext;
 mod depth;
@@ -37,18 +38,23 @@ mod resnet;
 mod scripted;
 mod squeezenet;
 mod swin;
+mod tensors;
 mod torchscript;
 mod trunk;
 mod vit;
 pub mod weights;
 
-use std::{collections::BTreeSet, ops::Range};
+use std::ops::Range;
 
-use schema::{Backbone, BatchNorm, Model, Precision, begins_with};
+use schema::{BatchNorm, Precision};
 use tch::{Device, Kind, Tensor, no_grad};
 
 pub use self::{
-    average::WeightAverage, heads::Forward, input::Normalization, torchscript::TorchScript,
+    average::WeightAverage,
+    config::{ModelError, NetworkConfig},
+    heads::Forward,
+    input::Normalization,
+    torchscript::TorchScript,
 };
 use self::{
     depth::StochasticDepth,
@@ -56,30 +62,17 @@ use self::{
     heads::{Heads, Maps},
     layers::{Adapter, Adapters, ForwardContext, LastingContext, ParamBuilder, channels_last},
     pooling::Pool,
-    trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
-    weights::WeightsMismatch,
+    tensors::{Tensors, trained_length},
+    trunk::{BuildTrunk, Taps, Trunk},
 };
 use crate::{
     blocks::Block,
     distance::normalize,
     links::HeadOutput,
-    parameters::{ParamSpec, Parameters, Segment},
+    parameters::{Parameters, Segment},
     processor::has_bf16,
-    state::{State, StateError, copy, overwrite},
+    state::{State, StateError},
 };
-
-/// A network and the images that it is made for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NetworkConfig {
-    /// Backbone, pooling and head.
-    pub model: Model,
-    /// Channels of an image: 1 or 3.
-    pub channels: i64,
-    /// Side of an image in pixels.
-    pub image_size: i64,
-    /// The module of a TorchScript backbone.
-    pub module: Option<TorchScript>,
-}
 
 fn dtype(precision: Precision) -> Kind {
     match precision {
@@ -91,91 +84,6 @@ fn dtype(precision: Precision) -> Kind {
 /// True if the CPU has instructions for this precision. Without them it computes the same, slowly.
 pub fn is_native_on_cpu(precision: Precision) -> bool {
     precision == Precision::F32 || has_bf16()
-}
-
-/// A network that cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ModelError {
-    /// Pooling would leave nothing of the image.
-    #[error(
-        "images of {image_size} pixels a side are too small: this backbone needs at least {smallest}"
-    )]
-    SmallImage {
-        /// Side of an image in pixels.
-        image_size: i64,
-        /// The smallest side that works.
-        smallest: i64,
-    },
-    /// The layers do not fit images of this size.
-    #[error("images of {image_size} pixels a side do not pass through this backbone: it {why}")]
-    ImageSize {
-        /// Side of an image in pixels.
-        image_size: i64,
-        /// The reason, the end of a sentence.
-        why: String,
-    },
-    /// An embedding without dimensions, or an image without channels.
-    #[error("channels and widths must be at least 1, not {found}")]
-    Width {
-        /// The value in the settings.
-        found: i64,
-    },
-    /// Neither gray nor color images.
-    #[error("this backbone takes images of 1 or 3 channels, not {found}")]
-    Channels {
-        /// Of an image.
-        found: i64,
-    },
-    /// Nothing to pool.
-    #[error("this backbone gives no map, there is nothing to pool")]
-    NoMap,
-    /// A setting of residual blocks without any.
-    #[error(
-        "this backbone has no residual blocks that images can skip, or that can be computed again"
-    )]
-    NoBlocks,
-    /// Adapters without layers that take them, or of nothing.
-    #[error("this backbone takes no low-rank adapters, or their rank is 0")]
-    NoAdapters,
-    /// A probability that is none, or 1.
-    #[error("images skip blocks with a probability from 0 to below 1, not {found}")]
-    DropPath {
-        /// The value in the settings, in words, because a number may be none.
-        found: String,
-    },
-    /// A name that no layer has.
-    #[error("there is no layer `{name}` to freeze; this backbone has {}", .known.join(", "))]
-    NoSuchLayer {
-        /// The value in the settings.
-        name: String,
-        /// The layers that exist.
-        known: Vec<String>,
-    },
-    /// A layer without a tap.
-    #[error("heads cannot pool `{name}` of this backbone")]
-    NoSuchTap {
-        /// The value in the settings.
-        name: String,
-    },
-    /// Heads that do not make up the embedding.
-    #[error(
-        "the heads have {found} dimensions in all, and the embedding {expected}; they are normalized and joined"
-    )]
-    Heads {
-        /// The sum of the widths.
-        found: i64,
-        /// The width of the embedding.
-        expected: i64,
-    },
-    /// Weights of another network.
-    #[error(transparent)]
-    Weights(#[from] WeightsMismatch),
-    /// A TorchScript module that is none, or no trunk.
-    #[error("the TorchScript module cannot be used: {why}")]
-    TorchScript {
-        /// The reason.
-        why: String,
-    },
 }
 
 /// A part of a network that training may treat on its own.
@@ -197,12 +105,7 @@ pub struct Network {
     head: Option<HeadLayers>,
     /// Those of a network with several; it has no `head`.
     heads: Heads,
-    parameters: Parameters,
-    constants: Parameters,
-    statistics: Parameters,
-    /// All parameters in the order of the builder, and which of them are frozen.
-    placed: Vec<Tensor>,
-    frozen: Vec<bool>,
+    tensors: Tensors,
     adapters: Vec<Adapter>,
     /// Number of the trainable parameters of the trunk, which come first.
     trunk_parameters: i64,
@@ -248,62 +151,26 @@ impl Network {
         if let Some(weights) = weights {
             weights::fill(&mut builder, &config.model.backbone, weights, &[])?;
         }
-        let mut frozen = frozen(&builder, &config.model)?;
-        let trainable = builder
-            .parameters
-            .iter()
-            .zip(&frozen)
-            .filter(|(_, frozen)| !**frozen);
-        let trunk_parameters = trainable.map(|(slot, _)| slot.len()).sum();
+        let frozen = tensors::frozen(&builder, &config.model)?;
+        let trunk_parameters = trained_length(&builder.parameters, &frozen);
         builder.begin_head();
         let heads = Heads::new(&mut builder, &config.model, |tap| config.features_of(tap));
-        let pooling = config.model.pooling.filter(|_| heads.are_none());
-        let pool = Pool::new(&mut builder, "", pooling.unwrap_or(schema::Pooling::Avg));
-        let width = config.model.embedding.filter(|_| heads.are_none());
-        let head = width.map(|width| {
-            let head = config.model.head.as_ref();
-            HeadLayers::new(&mut builder, "", head, config.features(), width.into())
-        });
-        frozen.resize(builder.parameters.len(), false);
-        let (last_layer, adapters) = (builder.last_layer(), builder.adapters);
-        let numbered = (0..).zip(builder.parameters).zip(&frozen);
-        let (constants, parameters): (Vec<_>, Vec<_>) = numbered.partition(|(_, frozen)| **frozen);
-        let slots = |slots: Vec<((u64, ParamSpec), &bool)>| {
-            slots.into_iter().map(|(slot, _)| slot).collect()
-        };
-        let mut parameters = Parameters::new(slots(parameters), seed, device).trainable();
-        let mut constants = Parameters::new(slots(constants), seed, device);
-        let statistics = Parameters::new((0..).zip(builder.statistics).collect(), seed, device);
-        let mut of_part = [0, 0];
-        for (tensor, &frozen) in trunk
-            .adopt(&placed(&frozen, &parameters, &constants))
-            .into_iter()
-            .zip(&frozen)
-        {
-            let part = if frozen {
-                &mut constants
-            } else {
-                &mut parameters
-            };
-            part.replace(of_part[usize::from(frozen)], tensor);
-            of_part[usize::from(frozen)] += 1;
-        }
-        let placed = placed(&frozen, &parameters, &constants);
+        let pool = single_pool(&mut builder, &config);
+        let head = single_head(&mut builder, &config);
+        let last_layer = builder.last_layer();
+        let adapters = builder.adapters;
+        let (parameters, statistics) = (builder.parameters, builder.statistics);
+        let mut tensors = Tensors::drawn(parameters, statistics, frozen, seed, device);
+        tensors.bind(trunk.as_mut());
+        let input = config.model.backbone.part().input();
         Ok(Network {
-            normalization: Normalization::new(
-                config.model.backbone.part().input().as_ref(),
-                device,
-            ),
+            normalization: Normalization::new(input.as_ref(), device),
             config,
             trunk,
             pool,
             head,
             heads,
-            parameters,
-            constants,
-            statistics,
-            placed,
-            frozen,
+            tensors,
             adapters,
             trunk_parameters,
             last_layer,
@@ -382,9 +249,9 @@ impl Network {
 
     fn context(&self, train: bool) -> ForwardContext<'_> {
         ForwardContext {
-            parameters: &self.placed,
-            statistics: self.statistics.views(),
-            frozen: &self.frozen,
+            parameters: &self.tensors.placed,
+            statistics: self.tensors.statistics.views(),
+            frozen: &self.tensors.frozen,
             batch_statistics: train && self.config.model.batch_norm == BatchNorm::Train,
             folds_norms: self.device() == Device::Cpu,
             dtype: dtype(self.config.model.precision),
@@ -447,7 +314,7 @@ impl Network {
     /// Returns the range of each group in [`flat_parameters`](Self::flat_parameters): the trunk's first, then the head's
     /// (which includes those of a trained pooling), without gaps. A group without trainable parameters is left out.
     pub fn groups(&self) -> Vec<(Group, Range<i64>)> {
-        let all = self.parameters.flat().numel() as i64;
+        let all = self.tensors.trained.flat().numel() as i64;
         let groups = [
             (Group::Trunk, 0..self.trunk_parameters),
             (Group::Head, self.trunk_parameters..all),
@@ -471,9 +338,15 @@ impl Network {
 
     /// Does some work and restores the running statistics afterwards.
     pub(crate) fn keeping_statistics<T>(&self, work: impl FnOnce() -> T) -> T {
-        let before = self.statistics.flat().copy();
+        let before = self.tensors.statistics.flat().copy();
         let result = work();
-        no_grad(|| self.statistics.flat().shallow_clone().copy_(&before));
+        no_grad(|| {
+            self.tensors
+                .statistics
+                .flat()
+                .shallow_clone()
+                .copy_(&before)
+        });
         result
     }
 
@@ -492,28 +365,28 @@ impl Network {
 
     /// Returns the device of the parameters.
     pub fn device(&self) -> Device {
-        self.parameters.flat().device()
+        self.tensors.trained.flat().device()
     }
 
     /// Returns the trainable tensors with their names: views of the flat tensor.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.parameters.named()
+        self.tensors.trained.named()
     }
 
     /// Returns the number of all parameters, frozen ones among them.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.flat().numel() + self.constants.flat().numel()
+        self.tensors.parameter_count()
     }
 
     /// Returns the flat tensor `[p]` of all trainable parameters; empty if there are none. It shares its storage
     /// with the layers: changed in place, for instance by an optimizer, it changes the network.
     pub fn flat_parameters(&mut self) -> &mut Tensor {
-        self.parameters.flat_mut()
+        self.tensors.trained.flat_mut()
     }
 
     /// Returns the tensors that make up [`flat_parameters`](Self::flat_parameters), in their order.
     pub fn segments(&self) -> &[Segment] {
-        self.parameters.segments()
+        self.tensors.trained.segments()
     }
 
     /// Returns the number of the last layer: that of the head, or of the trunk if there is none.
@@ -524,248 +397,60 @@ impl Network {
     /// Returns the gradient `[p]` of a scalar `loss`, in the order of [`flat_parameters`](Self::flat_parameters).
     /// The graph is freed.
     pub fn gradient(&self, loss: &Tensor) -> Tensor {
-        self.parameters.gradient(loss)
+        self.tensors.trained.gradient(loss)
     }
 
     /// Returns everything that is trained.
     pub(crate) fn trainable(&self) -> &Parameters {
-        &self.parameters
+        &self.tensors.trained
     }
 
     /// Returns what an average of weights is of: the flat tensors of trainable parameters and of running statistics.
     fn averaged(&self) -> [&Tensor; 2] {
-        [self.parameters.flat(), self.statistics.flat()]
+        [self.tensors.trained.flat(), self.tensors.statistics.flat()]
     }
 
     /// Returns a copy of all weights and running statistics: `parameters`, `statistics` and, if something is frozen,
     /// `constants`, all flat.
     pub fn state(&self) -> State {
-        let parts = [
-            ("parameters", &self.parameters),
-            ("statistics", &self.statistics),
-            ("constants", &self.constants),
-        ];
-        let kept = parts
-            .into_iter()
-            .filter(|(name, part)| *name != "constants" || part.flat().numel() > 0);
-        kept.map(|(name, part)| copy(name, part.flat())).collect()
+        self.tensors.state()
     }
 
     /// Continues from a copy made by [`state`](Self::state) of a network of the same make.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
-        let mut targets = vec![
-            ("parameters", self.parameters.flat_mut()),
-            ("statistics", self.statistics.flat_mut()),
-        ];
-        if self.constants.flat().numel() > 0 {
-            targets.push(("constants", self.constants.flat_mut()));
-        }
-        overwrite(&mut targets, state)
+        self.tensors.restore(state)
     }
 }
 
-impl NetworkConfig {
-    /// Returns a backbone with an optional linear head and default settings.
-    pub fn new(
-        backbone: Backbone,
-        channels: i64,
-        image_size: i64,
-        embedding: Option<u32>,
-    ) -> NetworkConfig {
-        NetworkConfig {
-            model: Model::new(backbone, embedding),
-            channels,
-            image_size,
-            module: None,
-        }
-    }
-
-    fn trunk_input(&self) -> TrunkInput<'_> {
-        let input = self.model.backbone.part().input();
-        TrunkInput {
-            channels: input::channels(input.as_ref(), self.channels),
-            image_size: self.image_size,
-            module: self.module.as_ref(),
-        }
-    }
-
-    /// Returns the width of the backbone's features.
-    fn features(&self) -> i64 {
-        match (&self.module, self.model.backbone.part().features()) {
-            (Some(module), _) => module.features,
-            (None, Some(width)) => width.into(),
-            (None, None) => self.channels * self.image_size * self.image_size,
-        }
-    }
-
-    /// Returns the channels of the map of a layer, or the width of the features.
-    fn features_of(&self, tap: Option<&str>) -> i64 {
-        let taps = self.model.backbone.part().taps().iter();
-        let channels = taps.clone().find(|(name, _)| Some(*name) == tap);
-        channels.map_or_else(|| self.features(), |(_, channels)| (*channels).into())
-    }
-
-    fn check_heads(&self) -> Result<(), ModelError> {
-        let heads = &self.model.heads;
-        if heads.is_empty() {
-            return Ok(());
-        }
-        let found = heads.iter().map(|head| i64::from(head.width)).sum();
-        let expected = self.model.embedding.map_or(0, i64::from);
-        if found != expected || !self.model.normalize {
-            return Err(ModelError::Heads { found, expected });
-        }
-        let known = self.model.backbone.part().taps();
-        let mut taps = heads.iter().filter_map(|head| head.tap.as_deref());
-        match taps.find(|tap| known.iter().all(|(name, _)| name != tap)) {
-            Some(name) => Err(ModelError::NoSuchTap {
-                name: name.to_owned(),
-            }),
-            None => Ok(()),
-        }
-    }
-
-    fn gives_a_map(&self) -> bool {
-        match &self.module {
-            Some(module) => module.gives_a_map,
-            None => self.model.backbone.part().gives_a_map(),
-        }
-    }
-
-    fn check(&self) -> Result<(), ModelError> {
-        let part = self.model.backbone.part();
-        let image_size = self.image_size;
-        let smallest = part.least_image().into();
-        if image_size < smallest {
-            return Err(ModelError::SmallImage {
-                image_size,
-                smallest,
-            });
-        }
-        if let Some(why) = part.obstacle(image_size as u32) {
-            return Err(ModelError::ImageSize { image_size, why });
-        }
-        if let Backbone::Torchscript(_) = self.model.backbone {
-            torchscript::check(&self.model)?;
-            if self.module.is_none() {
-                let why = "the module itself is missing".to_owned();
-                return Err(ModelError::TorchScript { why });
-            }
-        }
-        if self.model.pooling.is_some() && !self.gives_a_map() {
-            return Err(ModelError::NoMap);
-        }
-        self.check_blocks()?;
-        self.check_widths()?;
-        self.check_heads()?;
-        if part.input().is_some() && !matches!(self.channels, 1 | 3) {
-            return Err(ModelError::Channels {
-                found: self.channels,
-            });
-        }
-        Ok(())
-    }
-
-    fn check_blocks(&self) -> Result<(), ModelError> {
-        let rate = self.model.drop_path;
-        if !(0.0..1.0).contains(&rate) {
-            return Err(ModelError::DropPath {
-                found: rate.to_string(),
-            });
-        }
-        let takes_adapters = self.model.backbone.part().takes_adapters();
-        let mut lora = self.model.lora.iter();
-        if lora.any(|lora| lora.rank == 0 || !takes_adapters) {
-            return Err(ModelError::NoAdapters);
-        }
-        let needs_blocks = rate > 0.0 || self.model.checkpointing;
-        match needs_blocks && !self.model.backbone.part().is_made_of_blocks() {
-            true => Err(ModelError::NoBlocks),
-            false => Ok(()),
-        }
-    }
-
-    fn check_widths(&self) -> Result<(), ModelError> {
-        let of_heads = self.model.heads.iter().map(|head| &head.width);
-        let layers = self.model.heads.iter().map(|head| &head.layers);
-        let hidden = layers.chain([&self.model.head]).flat_map(hidden_widths);
-        let widths = self.model.embedding.iter().chain(of_heads).chain(hidden);
-        let mut all = widths.map(|&width| width.into()).chain([self.channels]);
-        match all.find(|&width| width < 1) {
-            Some(found) => Err(ModelError::Width { found }),
-            None => Ok(()),
-        }
-    }
-}
-
-fn hidden_widths(head: &Option<schema::Head>) -> &[u32] {
-    match head {
-        Some(schema::Head::Mlp(mlp)) => &mlp.hidden,
-        Some(schema::Head::Linear(_)) | None => &[],
-    }
-}
-
-/// Returns which parameters of a trunk are frozen.
-fn frozen(builder: &ParamBuilder, model: &Model) -> Result<Vec<bool>, ModelError> {
-    let mut frozen = vec![model.lora.is_some(); builder.parameters.len()];
-    for [a, b, _] in builder.adapters.iter().map(Adapter::parameters) {
-        (frozen[a], frozen[b]) = (false, false);
-    }
-    if model.batch_norm == BatchNorm::Frozen {
-        for &index in &builder.norms {
-            frozen[index] = true;
-        }
-    }
-    for name in &model.freeze {
-        let mut is_known = false;
-        for (slot, frozen) in builder.parameters.iter().zip(&mut frozen) {
-            if begins_with(slot.name(), name) {
-                *frozen = true;
-                is_known = true;
-            }
-        }
-        if !is_known {
-            return Err(no_such_layer(builder, name));
-        }
-    }
-    Ok(frozen)
-}
-
-fn no_such_layer(builder: &ParamBuilder, name: &str) -> ModelError {
-    let layers = builder
-        .parameters
-        .iter()
-        .map(|slot| first_part(slot.name()));
-    let known: BTreeSet<String> = layers.map(str::to_owned).collect();
-    ModelError::NoSuchLayer {
-        name: name.to_owned(),
-        known: known.into_iter().collect(),
-    }
-}
-
-fn first_part(name: &str) -> &str {
-    name.split('.').next().unwrap_or_default()
-}
-
-/// Returns all parameters in the order of the builder.
-fn placed(frozen: &[bool], parameters: &Parameters, constants: &Parameters) -> Vec<Tensor> {
-    let (mut parameters, mut constants) = (parameters.views().iter(), constants.views().iter());
-    let next = |&frozen: &bool| {
-        if frozen {
-            constants.next()
-        } else {
-            parameters.next()
-        }
+/// Builds the pooling of the one head; a network with several heads has one for each.
+fn single_pool(builder: &mut ParamBuilder, config: &NetworkConfig) -> Pool {
+    let pooling = match config.model.heads.is_empty() {
+        true => config.model.pooling,
+        false => None,
     };
-    frozen
-        .iter()
-        .filter_map(next)
-        .map(Tensor::shallow_clone)
-        .collect()
+    Pool::new(builder, "", pooling.unwrap_or(schema::Pooling::Avg))
+}
+
+/// Builds the layers of the one head; none if features are embeddings, or if there are several heads.
+fn single_head(builder: &mut ParamBuilder, config: &NetworkConfig) -> Option<HeadLayers> {
+    let width = match config.model.heads.is_empty() {
+        true => config.model.embedding?,
+        false => return None,
+    };
+    let head = config.model.head.as_ref();
+    Some(HeadLayers::new(
+        builder,
+        "",
+        head,
+        config.features(),
+        width.into(),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
+    use schema::Backbone;
+
     use super::*;
     use crate::testing::{is_finite, noise, rows};
 
