@@ -79,7 +79,7 @@ impl BatchSource {
 
     /// Moves the squares to train on to the device, if it has room for them. The others are no longer available.
     pub(crate) fn on_device(mut self, data: &PreparedData) -> BatchSource {
-        let count = data.training().len() as i64;
+        let count = data.training_images().len() as i64;
         let device = self.device();
         let squares = self.stored.map(|images| images.narrow(0, 0, count));
         self.stored = squares.map(|squares| match has_room(device, &squares) {

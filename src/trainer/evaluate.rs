@@ -113,7 +113,7 @@ fn measure(
         return Ok(End::Stopped);
     };
     if let Some(folder) = folder {
-        let table = queries::table(&scored, &data.test_names);
+        let table = queries::table(&scored, &data.test.names);
         durable::write(&files::queries(folder), table.as_bytes())?;
     }
     Ok(End::Finished(summary(&scored, &set, &images)))

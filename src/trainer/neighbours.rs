@@ -137,23 +137,23 @@ fn of_photo(
 /// Returns the index of the test image that is asked for.
 fn checked_query(work: &NeighboursWork, data: &PreparedData) -> Result<usize, Failed> {
     let query = index(&work.query, data)?;
-    match data.test_roles.get(query) {
+    match data.test.roles.get(query) {
         None => {
-            let last = data.test_labels.len().saturating_sub(1);
+            let last = data.test.labels.len().saturating_sub(1);
             Err(Failed::data(format!(
                 "there is no test image {query}; they are counted from 0 to {last}"
             )))
         }
-        Some(role) if !role.is_query() => Err(Failed::data(no_query(query, &data.test_roles))),
+        Some(role) if !role.is_query() => Err(Failed::data(no_query(query, &data.test.roles))),
         Some(_) => Ok(query),
     }
 }
 
 fn drawn_image(image: usize, data: &PreparedData) -> DrawnImage {
-    let path = data.test_names.get(image);
+    let path = data.test.names.get(image);
     DrawnImage {
         index: image as u64,
-        class: data.test_classes[data.test_labels[image] as usize].clone(),
+        class: data.test.classes[data.test.labels[image] as usize].clone(),
         path: path.map(|path| path.display().to_string()),
     }
 }
@@ -162,7 +162,7 @@ fn drawn_image(image: usize, data: &PreparedData) -> DrawnImage {
 fn index(image: &TestImage, data: &PreparedData) -> Result<usize, Failed> {
     match image {
         TestImage::Index(index) => Ok(*index as usize),
-        TestImage::File(file) => index_of_file(file, &data.test_names).map_err(Failed::data),
+        TestImage::File(file) => index_of_file(file, &data.test.names).map_err(Failed::data),
         TestImage::Photo { .. } => Err(Failed::internal("a photo is no test image")),
     }
 }
@@ -207,8 +207,8 @@ fn of_one(
     count: usize,
     resources: EvalResources,
 ) -> Result<Vec<usize>, Failed> {
-    let searched: Vec<usize> = (0..data.test_roles.len())
-        .filter(|&image| data.test_roles[image].is_reference())
+    let searched: Vec<usize> = (0..data.test.roles.len())
+        .filter(|&image| data.test.roles[image].is_reference())
         .filter(|&image| !is_of_its_camera(query, image, data))
         .collect();
     let place = query
@@ -231,9 +231,9 @@ fn of_one(
 
 /// True if a test image is of the query's class and from its camera.
 fn is_of_its_camera(query: &Query, image: usize, data: &PreparedData) -> bool {
-    let camera = |image: usize| data.test_cameras.get(image).copied().flatten();
+    let camera = |image: usize| data.test.cameras.get(image).copied().flatten();
     let of_query = query.test_image.and_then(camera);
-    of_query.is_some() && of_query == camera(image) && query.class == Some(data.test_labels[image])
+    of_query.is_some() && of_query == camera(image) && query.class == Some(data.test.labels[image])
 }
 
 /// What is drawn.

@@ -32,11 +32,11 @@ impl TestImages {
     /// Returns what a data set says about its test images.
     pub(crate) fn of(data: &PreparedData) -> TestImages {
         TestImages {
-            labels: data.test_labels.clone(),
-            roles: data.test_roles.clone(),
+            labels: data.test.labels.clone(),
+            roles: data.test.roles.clone(),
             known: Annotations {
-                cameras: data.test_cameras.clone(),
-                levels: data.test_levels(),
+                cameras: data.test.cameras.clone(),
+                levels: data.test.levels(),
             },
         }
     }

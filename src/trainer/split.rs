@@ -93,8 +93,8 @@ pub(crate) fn check(recipe: &Recipe, data: &PreparedData, folder: &Path) -> Resu
 /// Returns the test images.
 pub(crate) fn test(data: &PreparedData) -> Images {
     Images {
-        indices: data.test().map(|index| index as i64).collect(),
-        labels: data.test_labels.clone(),
+        indices: data.test_images().map(|index| index as i64).collect(),
+        labels: data.test.labels.clone(),
     }
 }
 
@@ -134,8 +134,8 @@ impl Split {
         };
         Split {
             of_validation: Annotations {
-                cameras: of_images(&data.training_cameras),
-                levels: data.training_levels().iter().map(of_images).collect(),
+                cameras: of_images(&data.training.cameras),
+                levels: data.training.levels().iter().map(of_images).collect(),
             },
             ..self
         }
@@ -143,7 +143,7 @@ impl Split {
 
     /// Returns the super-class of each training image, if the training classes have any.
     pub(crate) fn super_classes(&self, data: &PreparedData) -> Option<Vec<i64>> {
-        let of_classes = assemble::super_classes(&data.training_classes)?;
+        let of_classes = assemble::super_classes(&data.training.classes)?;
         let classes = self.classes.iter();
         Some(classes.map(|&class| of_classes[class as usize]).collect())
     }

@@ -906,13 +906,13 @@ fn an_evaluation_agrees_with_a_direct_computation() {
         .unwrap();
     let images = data.images.squares().unwrap().unwrap().narrow(
         0,
-        data.test().start as i64,
-        data.test().len() as i64,
+        data.test_images().start as i64,
+        data.test_images().len() as i64,
     );
     let embeddings = tch::no_grad(|| network.forward(&images, false));
     let rows = Embeddings::from_tensor(&embeddings).unwrap();
     let images =
-        LabeledEmbeddings::new(rows, data.test_labels.clone(), Comparison::Cosine).unwrap();
+        LabeledEmbeddings::new(rows, data.test.labels.clone(), Comparison::Cosine).unwrap();
     let expected = retrieve(
         RetrievalTask::Within(&images),
         RankDepth::Nearest,

@@ -146,7 +146,7 @@ impl TrainContext<'_> {
         threads: u32,
         device: tch::Device,
     ) -> Result<TrainContext<'a>, Failed> {
-        let split = Split::new(&work.recipe, &data.training_labels)?.annotated(data);
+        let split = Split::new(&work.recipe, &data.training.labels)?.annotated(data);
         if training.validate_every == Some(0) {
             return Err(Failed::recipe(
                 "there must be at least one step between two validations",

@@ -202,7 +202,7 @@ impl Verifier<'_> {
             return self.fault(&path, why);
         };
         let rows = kept.embeddings.size()[0];
-        if rows != data.test().len() as i64 {
+        if rows != data.test_images().len() as i64 {
             return self.fault(&path, "it has not one embedding for each test image");
         }
         let positions = sample(rows, amount);

@@ -57,7 +57,7 @@ pub use self::{
     listing::Listing,
     loader::{Batches, Loader},
     operations::Operation,
-    prepared::{PREPARED, Preparation, PreparedData, Summary},
+    prepared::{Half, PREPARED, Preparation, PreparedData, Summary},
     raster::{Raster, Region},
     stored::ImageStore,
     transform::{AugmentParams, DrawKey},
