@@ -9,7 +9,11 @@
 mod probe;
 mod survey;
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use dml::{
     data::PreparedData,
@@ -668,29 +672,28 @@ impl TrainState {
             step,
             validation: scores.clone(),
         });
-        let score = scores[&training.select];
-        self.lr_schedule.observe(score);
-        if self
-            .best
-            .as_ref()
-            .is_none_or(|best| score > best.scores[&training.select])
-        {
-            self.best = Some(Best {
-                step,
-                scores,
-                network: self.with_measured(Network::state),
-            });
-            self.progress.unimproved = 0;
-        } else {
-            self.progress.unimproved += 1;
-        }
-        let out_of_patience = training
-            .patience
-            .is_some_and(|patience| self.progress.unimproved >= patience);
-        Ok(match out_of_patience {
+        self.lr_schedule.observe(scores[&training.select]);
+        self.keep_if_best(training.select, scores);
+        let is_out_of_patience = |patience| self.progress.unimproved >= patience;
+        Ok(match training.patience.is_some_and(is_out_of_patience) {
             true => Next::End(TrainingEnd::OutOfPatience),
             false => Next::Step,
         })
+    }
+
+    /// Keeps the network if its scores are the best so far, or counts one more validation without improvement.
+    fn keep_if_best(&mut self, select: Metric, scores: BTreeMap<Metric, f64>) {
+        let is_better = |best: &Best| scores[&select] > best.scores[&select];
+        if !self.best.as_ref().is_none_or(is_better) {
+            self.progress.unimproved += 1;
+            return;
+        }
+        self.progress.unimproved = 0;
+        self.best = Some(Best {
+            step: self.progress.step,
+            scores,
+            network: self.with_measured(Network::state),
+        });
     }
 
     /// Does some work with the network that is measured and kept: it has the averages of the weights if there are any.

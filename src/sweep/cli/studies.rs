@@ -150,75 +150,87 @@ fn short(value: &Value) -> String {
     }
 }
 
+/// The columns of `search.csv`.
+const CSV_COLUMNS: [&str; 14] = [
+    "dataset",
+    "method",
+    "settings",
+    "search",
+    "trial",
+    "outcome",
+    "mean",
+    "sem",
+    "folds",
+    "selected",
+    "key",
+    "value",
+    "best_so_far",
+    "importance",
+];
+
 /// All trials of all searches: a line for each trial and searched value.
 ///
 /// # Errors
-/// Never, but for want of memory.
+/// The text cannot be written.
 pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = [
-        "dataset",
-        "method",
-        "settings",
-        "search",
-        "trial",
-        "outcome",
-        "mean",
-        "sem",
-        "folds",
-        "selected",
-        "key",
-        "value",
-        "best_so_far",
-        "importance",
-    ];
-    writer.write_record(header).map_err(Exit::stuck)?;
+    writer.write_record(CSV_COLUMNS).map_err(Exit::stuck)?;
     for study in &opened.plan.studies {
-        let member = &opened.plan.members[study.members.start];
-        let mut best: Option<f64> = None;
-        let importances = study.importance().unwrap_or_default();
-        for (number, trial) in study.trials.iter().enumerate() {
-            let (outcome, mean, sem) = match trial.outcome {
-                TrialOutcome::Finished { mean, sem } => ("finished", Some(mean), sem),
-                TrialOutcome::Pruned { .. } => ("pruned", None, None),
-                TrialOutcome::Failed => (
-                    trial.broken.map_or("failed", schema::Breakdown::word),
-                    None,
-                    None,
-                ),
-                TrialOutcome::Pending => ("pending", None, None),
-            };
-            best = best.into_iter().chain(mean).reduce(f64::max);
-            let number_or_nothing =
-                |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
-            let folds: Vec<String> = trial
-                .folds
-                .iter()
-                .map(|fold| number_or_nothing(*fold))
-                .collect();
-            for (key, value) in &trial.point {
-                let record = [
-                    csv_field(opened.plan.title_of(member)),
-                    csv_field(&member.method),
-                    csv_field(&settings(member)),
-                    (study.repeat.unwrap_or(0) + 1).to_string(),
-                    (number + 1).to_string(),
-                    outcome.to_owned(),
-                    number_or_nothing(mean),
-                    number_or_nothing(sem),
-                    folds.join(" "),
-                    (study.state == StudyState::Selected(number)).to_string(),
-                    csv_field(key),
-                    csv_field(&short(value)),
-                    number_or_nothing(best),
-                    number_or_nothing(importance_of(key, &importances)),
-                ];
-                writer.write_record(record).map_err(Exit::stuck)?;
-            }
+        for record in csv_records(opened, study) {
+            writer.write_record(record).map_err(Exit::stuck)?;
         }
     }
     let bytes = writer.into_inner().map_err(Exit::stuck)?;
     String::from_utf8(bytes).map_err(Exit::stuck)
+}
+
+/// The lines of one search.
+fn csv_records(opened: &Opened, study: &Study) -> Vec<[String; CSV_COLUMNS.len()]> {
+    let member = &opened.plan.members[study.members.start];
+    let importances = study.importance().unwrap_or_default();
+    let mut best: Option<f64> = None;
+    let mut records = Vec::new();
+    for (number, trial) in study.trials.iter().enumerate() {
+        let (outcome, mean, sem) = csv_outcome(trial);
+        best = best.into_iter().chain(mean).reduce(f64::max);
+        let folds: Vec<String> = trial.folds.iter().map(|fold| or_nothing(*fold)).collect();
+        for (key, value) in &trial.point {
+            records.push([
+                csv_field(opened.plan.title_of(member)),
+                csv_field(&member.method),
+                csv_field(&settings(member)),
+                (study.repeat.unwrap_or(0) + 1).to_string(),
+                (number + 1).to_string(),
+                outcome.to_owned(),
+                or_nothing(mean),
+                or_nothing(sem),
+                folds.join(" "),
+                (study.state == StudyState::Selected(number)).to_string(),
+                csv_field(key),
+                csv_field(&short(value)),
+                or_nothing(best),
+                or_nothing(importance_of(key, &importances)),
+            ]);
+        }
+    }
+    records
+}
+
+/// How a trial ended, its mean over the folds and the standard error of that.
+fn csv_outcome(trial: &Trial) -> (&'static str, Option<f64>, Option<f64>) {
+    match trial.outcome {
+        TrialOutcome::Finished { mean, sem } => ("finished", Some(mean), sem),
+        TrialOutcome::Pruned { .. } => ("pruned", None, None),
+        TrialOutcome::Pending => ("pending", None, None),
+        TrialOutcome::Failed => {
+            let word = trial.broken.map_or("failed", schema::Breakdown::word);
+            (word, None, None)
+        }
+    }
+}
+
+fn or_nothing(number: Option<f64>) -> String {
+    number.map_or(String::new(), |number| number.to_string())
 }
 
 fn importance_of(key: &str, importances: &[Importance]) -> Option<f64> {

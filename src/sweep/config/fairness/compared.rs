@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use schema::{canonical_json, renamed::as_read};
+use schema::{Model, canonical_json, renamed::as_read};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{BrokenRule, Rule, SettingKey};
-use crate::config::{Method, Point};
+use crate::config::{Method, Point, TrainingTable};
 
 /// What has to be the same for all methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +65,11 @@ impl ComparedSetting {
             value,
             shown,
         }
+    }
+
+    /// A value that is compared as it is shown.
+    fn as_shown(compared: Compared, key: &str, shown: String) -> ComparedSetting {
+        ComparedSetting::shared(compared, key, shown.clone(), shown)
     }
 }
 
@@ -208,16 +213,33 @@ fn differing(methods: &[MethodSeen<'_>], compared: Compared) -> Option<BrokenRul
 /// What all methods of a point have in common.
 fn of_point(point: &Point) -> Vec<ComparedSetting> {
     let (model, training) = (&point.model, &point.training);
-    let weights = model.backbone.weights();
-    let trunk = match weights {
-        Some(_) => model
-            .backbone
-            .clone()
-            .with_weights(schema::Weights::missing()),
-        None => model.backbone.clone(),
+    let images = canonical_json(&(point.images, &point.transform, point.training_images));
+    let choice = canonical_json(&(training.select, training.validate_every, training.patience));
+    vec![
+        trunk(model),
+        weights(model),
+        embedding(model),
+        ComparedSetting::shared(Compared::Images, "transform", images, String::new()),
+        optimizer(training),
+        steps(training),
+        ComparedSetting::shared(
+            Compared::Selection,
+            "training.select",
+            choice,
+            training.selecting().heading(),
+        ),
+    ]
+}
+
+/// Returns the backbone apart from its weights, with all that changes its features.
+fn trunk(model: &Model) -> ComparedSetting {
+    let backbone = model.backbone.clone();
+    let backbone = match backbone.weights() {
+        Some(_) => backbone.with_weights(schema::Weights::missing()),
+        None => backbone,
     };
     let whole = (
-        &trunk,
+        &backbone,
         model.pooling,
         model.layer_norm,
         &model.head,
@@ -229,105 +251,107 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
         model.drop_path,
         &model.lora,
     );
-    let weights = weights.map_or_else(|| "random".to_owned(), canonical_json);
-    let width = model.embedding.map_or_else(
-        || "no embedding layer".to_owned(),
-        |width| format!("{width}-d"),
-    );
-    let steps = format!("{} steps", training.steps);
-    let select = training.selecting().heading();
-    let choice = canonical_json(&(training.select, training.validate_every, training.patience));
+    let shown = name_of(&backbone);
+    ComparedSetting::shared(
+        Compared::Trunk,
+        "model.backbone",
+        canonical_json(&whole),
+        shown,
+    )
+}
+
+fn weights(model: &Model) -> ComparedSetting {
+    let weights = model.backbone.weights();
+    let shown = weights.map_or_else(|| "random".to_owned(), canonical_json);
+    ComparedSetting::as_shown(Compared::Weights, "model.backbone", shown)
+}
+
+fn embedding(model: &Model) -> ComparedSetting {
+    let shown = match model.embedding {
+        Some(width) => format!("{width}-d"),
+        None => "no embedding layer".to_owned(),
+    };
+    ComparedSetting::as_shown(Compared::Embedding, "model.embedding", shown)
+}
+
+fn optimizer(training: &TrainingTable) -> ComparedSetting {
     let family = name_of(&training.optimizer);
-    let of_optimizer = (
+    let whole = (
         &family,
         training.weight_decay_on,
         training.layer_decay,
         &training.ema,
     );
-    vec![
-        ComparedSetting::shared(
-            Compared::Trunk,
-            "model.backbone",
-            canonical_json(&whole),
-            name_of(&trunk),
-        ),
-        ComparedSetting::shared(
-            Compared::Weights,
-            "model.backbone",
-            weights.clone(),
-            weights,
-        ),
-        ComparedSetting::shared(Compared::Embedding, "model.embedding", width.clone(), width),
-        ComparedSetting::shared(
-            Compared::Images,
-            "transform",
-            canonical_json(&(point.images, &point.transform, point.training_images)),
-            String::new(),
-        ),
-        ComparedSetting::shared(
-            Compared::Optimizer,
-            "training.optimizer",
-            canonical_json(&of_optimizer),
-            family,
-        ),
-        ComparedSetting::shared(Compared::Steps, "training.steps", steps.clone(), steps),
-        ComparedSetting::shared(Compared::Selection, "training.select", choice, select),
-    ]
+    let value = canonical_json(&whole);
+    ComparedSetting::shared(Compared::Optimizer, "training.optimizer", value, family)
+}
+
+fn steps(training: &TrainingTable) -> ComparedSetting {
+    let shown = format!("{} steps", training.steps);
+    ComparedSetting::as_shown(Compared::Steps, "training.steps", shown)
 }
 
 /// What a method may have of its own.
 fn of_method(point: &Point, method: &Method) -> Vec<ComparedSetting> {
-    let training = &point.training;
-    let own_sampler = method.table.sampler.as_ref();
-    let batch = u64::from(own_sampler.unwrap_or(&training.sampler).batch())
-        .saturating_mul(training.accumulate.unwrap_or(1));
-    let searched = match &method.search {
+    let mut settings = vec![
+        batch(point, method),
+        search_budget(method),
+        networks(method),
+        surveys(point, method),
+        below_the_heads(point, method),
+    ];
+    settings.extend(loss_optimizer(point, method));
+    settings
+}
+
+/// Returns the number of images that decide a step.
+fn batch(point: &Point, method: &Method) -> ComparedSetting {
+    let (training, own) = (&point.training, method.table.sampler.as_ref());
+    let sampled = own.unwrap_or(&training.sampler).batch();
+    let images = u64::from(sampled).saturating_mul(training.accumulate.unwrap_or(1));
+    ComparedSetting {
+        compared: Compared::Batch,
+        key: key_of(method, own, "sampler", "training.sampler"),
+        value: images.to_string(),
+        shown: format!("{images} images in a step"),
+    }
+}
+
+fn search_budget(method: &Method) -> ComparedSetting {
+    let shown = match &method.search {
         Some(search) => format!("{} trials of a search", search.trials()),
         None => "nothing searched".to_owned(),
     };
-    let own_key = |key: &str| SettingKey::OfMethod(method.table.name.clone(), key.to_owned());
-    let mut conditions = vec![
-        ComparedSetting {
-            compared: Compared::Batch,
-            key: match own_sampler {
-                Some(_) => own_key("sampler"),
-                None => SettingKey::Shared("training.sampler".to_owned()),
-            },
-            value: batch.to_string(),
-            shown: format!("{batch} images in a step"),
-        },
-        ComparedSetting {
-            compared: Compared::SearchBudget,
-            key: own_key("loss"),
-            value: searched.clone(),
-            shown: searched,
-        },
-    ];
-    conditions.push(networks(method));
-    conditions.push(surveys(point, method));
-    conditions.push(ComparedSetting {
-        compared: Compared::Taps,
-        key: match method.table.heads {
-            Some(_) => own_key("heads"),
-            None => SettingKey::Shared("model.heads".to_owned()),
-        },
-        ..below_the_heads(point, method)
-    });
-    let own = method.table.loss_optimizer.as_ref();
-    if method.table.has_parameters() {
-        let shared = training.loss_optimizer.as_ref();
-        let family = name_of(own.or(shared).unwrap_or(&training.optimizer));
-        conditions.push(ComparedSetting {
-            compared: Compared::LossOptimizer,
-            key: match own {
-                Some(_) => own_key("loss_optimizer"),
-                None => SettingKey::Shared("training.loss_optimizer".to_owned()),
-            },
-            shown: format!("{family} for its own parameters"),
-            value: family,
-        });
+    ComparedSetting {
+        compared: Compared::SearchBudget,
+        key: SettingKey::OfMethod(method.table.name.clone(), "loss".to_owned()),
+        value: shown.clone(),
+        shown,
     }
-    conditions
+}
+
+/// Returns the family of the optimizer of the loss's own parameters, if there are any.
+fn loss_optimizer(point: &Point, method: &Method) -> Option<ComparedSetting> {
+    if !method.table.has_parameters() {
+        return None;
+    }
+    let (training, own) = (&point.training, method.table.loss_optimizer.as_ref());
+    let shared = training.loss_optimizer.as_ref();
+    let family = name_of(own.or(shared).unwrap_or(&training.optimizer));
+    Some(ComparedSetting {
+        compared: Compared::LossOptimizer,
+        key: key_of(method, own, "loss_optimizer", "training.loss_optimizer"),
+        shown: format!("{family} for its own parameters"),
+        value: family,
+    })
+}
+
+/// Returns the key of a setting that a method may have of its own.
+fn key_of<T>(method: &Method, setting: Option<T>, own: &str, shared: &str) -> SettingKey {
+    match setting {
+        Some(_) => SettingKey::OfMethod(method.table.name.clone(), own.to_owned()),
+        None => SettingKey::Shared(shared.to_owned()),
+    }
 }
 
 /// Returns of how many networks the result of a method is: their embeddings are joined.
@@ -384,12 +408,12 @@ fn below_the_heads(point: &Point, method: &Method) -> ComparedSetting {
         (false, true) => "heads with layers of their own".to_owned(),
         (false, false) => format!("heads on {}", taps.join(", ")),
     };
-    ComparedSetting::shared(
-        Compared::Taps,
-        "model.heads",
-        canonical_json(&differing),
+    ComparedSetting {
+        compared: Compared::Taps,
+        key: key_of(method, method.table.heads.as_ref(), "heads", "model.heads"),
+        value: canonical_json(&differing),
         shown,
-    )
+    }
 }
 
 /// The name of a choice.
