@@ -497,26 +497,24 @@ impl LossValue {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use schema::{MultiSimilarityMiner, SemiHardMiner};
     use serde_json::{Value, json};
     use tch::Device;
 
     use super::*;
     use crate::{
         distance::normalize,
-        miner::Miner,
+        miner::{self, Miner},
         random::{Draws, Purpose},
+        script::Scripts,
         testing::{gradient, noise, rows},
     };
 
-    /// Returns the miner of a golden case.
+    /// Returns the miner with this key and its default settings; none for `none`.
     pub(crate) fn named_miner(name: &Value) -> Option<Box<dyn Miner>> {
-        match name.as_str().unwrap() {
-            "none" => None,
-            "semi_hard" => Some(Box::new(SemiHardMiner::default())),
-            "multi_similarity" => Some(Box::new(MultiSimilarityMiner::default())),
-            other => panic!("golden miner {other}"),
-        }
+        let key = name.as_str().filter(|key| *key != "none")?;
+        let mut every = schema::Miner::every().into_iter();
+        let settings = every.find(|miner| miner.key() == key).unwrap();
+        Some(miner::build(&settings, &Scripts::default(), Device::Cpu).unwrap())
     }
 
     /// Returns the loss of a golden case.
