@@ -222,6 +222,11 @@ impl OfRows<'_, '_> {
                 });
             }
         }
+        if statements.len() > NAMED {
+            let rows = statements.len() - NAMED;
+            statements.truncate(NAMED);
+            statements.push(Statement::MoreBelowUntrained { rows });
+        }
         statements
     }
 
@@ -335,6 +340,13 @@ impl Claim {
                 let (mean, untrained) = (percent(*mean), percent(*untrained));
                 format!(
                     "{trained} is below {baseline}, which is not trained: {metric} {mean} against {untrained}."
+                )
+            }
+            Statement::MoreBelowUntrained { rows } => {
+                let are = if *rows == 1 { "is" } else { "are" };
+                format!(
+                    "{} {are} below a row that is not trained by {metric}.",
+                    more(*rows)
                 )
             }
         }

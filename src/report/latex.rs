@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use schema::visible::one_line;
 
 use crate::{
-    Table,
+    Compare, Table,
     legend::{BOLD, Marks},
     markdown::values,
     model::{Block, Cell, Line, Pivot, Value},
@@ -66,7 +66,7 @@ impl Table {
             sentences.push(escape(&format!("{}.", block.heading)));
         }
         sentences.push(escape(&self.legend(&MARKS)));
-        if self.has_best(block) {
+        if self.underlines(block) {
             sentences.push("Underlined: the second highest.".to_owned());
         }
         if !block.published.is_empty() {
@@ -95,13 +95,12 @@ impl Table {
         }
     }
 
-    fn has_best(&self, block: &Block) -> bool {
-        let parts = block
-            .lines
-            .iter()
-            .flat_map(|line| line.parts.iter().flatten());
-        let mut cells = parts.flat_map(|part| &part.cells);
-        cells.any(|cell| cell.significance == Some(Significance::Best))
+    /// True if a column has one best, so that another value is the second best.
+    fn underlines(&self, block: &Block) -> bool {
+        match self.compare {
+            Compare::Rows => has_best(block),
+            Compare::Methods | Compare::Axis(_) => false,
+        }
     }
 
     fn tabular(&self, block: &Block, columns: &Columns) -> String {
@@ -116,7 +115,10 @@ impl Table {
         text.push_str(&group_headings(block, names));
         text.push_str(&self.metric_headings(block, columns));
         text.push_str("\\midrule\n");
-        let second = second_best(block);
+        let second = match self.underlines(block) {
+            true => second_best(block),
+            false => Vec::new(),
+        };
         if !block.published.is_empty() {
             for line in &block.published {
                 text.push_str(&row(&quoted(line, block, columns)));
@@ -256,6 +258,15 @@ fn group_headings(block: &Block, names: usize) -> String {
     }
     cells.push(String::new());
     format!("{}{rules}\n", row(&cells))
+}
+
+fn has_best(block: &Block) -> bool {
+    let parts = block
+        .lines
+        .iter()
+        .flat_map(|line| line.parts.iter().flatten());
+    let mut cells = parts.flat_map(|part| &part.cells);
+    cells.any(|cell| cell.significance == Some(Significance::Best))
 }
 
 /// The second highest mean of each column.

@@ -1,12 +1,13 @@
 //! What an earlier table of the same sweep shows and a new one lacks, because results are not found: a
 //! table is never replaced by one that knows less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Table,
     csv::{Columns, CsvColumns},
     model::{Block, Line, Part, Value},
+    text::field,
 };
 
 /// The rows of an earlier table: the values of the columns by what comes before them.
@@ -27,6 +28,13 @@ impl Table {
             true => self.lost_in_all(earlier).into_iter().collect(),
             false => lost,
         }
+    }
+
+    /// True if an earlier table, as CSV, has rows and none of a method of this one: that of another sweep.
+    pub fn is_of_another_sweep(&self, earlier: &str) -> bool {
+        let methods = methods(earlier);
+        let mut lines = self.blocks.iter().flat_map(|block| &block.lines);
+        !methods.is_empty() && !lines.any(|line| methods.contains(&field(&line.method)))
     }
 
     fn lost_in_rows(&self, earlier: &Earlier, columns: &CsvColumns) -> Vec<String> {
@@ -70,6 +78,18 @@ impl Table {
 fn headings(text: &str) -> Option<::csv::StringRecord> {
     let mut reader = ::csv::Reader::from_reader(text.as_bytes());
     reader.headers().ok().cloned()
+}
+
+/// The methods in a table as CSV.
+fn methods(text: &str) -> BTreeSet<String> {
+    let headings = headings(text).unwrap_or_default();
+    let Some(column) = headings.iter().position(|heading| heading == "method") else {
+        return BTreeSet::new();
+    };
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let rows = reader.records().flatten();
+    rows.filter_map(|row| row.get(column).map(str::to_owned))
+        .collect()
 }
 
 /// Returns the number of finished runs in a table as CSV: the sum of its columns `n` that a column `of` follows.

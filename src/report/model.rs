@@ -91,6 +91,8 @@ pub(crate) enum Statement {
         baseline: RowKey,
         untrained: f64,
     },
+    /// The number of further trained rows with a lower mean than a row without training.
+    MoreBelowUntrained { rows: usize },
 }
 
 /// What would settle an open question, if the estimates are right.

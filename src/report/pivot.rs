@@ -28,6 +28,21 @@ pub(crate) fn pivots(names: &Names, lines: &[Placed<'_>], axis: &str) -> Vec<Piv
         .collect()
 }
 
+/// Sorts the rows by the highest mean of each, those without a value last.
+pub(crate) fn by_score(pivot: &mut Pivot) {
+    let highest = |line: &PivotLine| {
+        let means = line
+            .cells
+            .iter()
+            .flatten()
+            .filter_map(|cell| cell.numbers().0);
+        means.fold(f64::NEG_INFINITY, f64::max)
+    };
+    pivot
+        .lines
+        .sort_by(|a, b| highest(b).total_cmp(&highest(a)));
+}
+
 fn pivot(names: &Names, panel: Panel, lines: &[&Placed<'_>], axis: usize) -> Option<Pivot> {
     let first = lines.first()?.runs;
     let metric = first.primary()?;

@@ -15,7 +15,7 @@ use crate::{
     layout::{self, Placed},
     measured::MeasuredRows,
     model::{Block, Cell, Part, RunResult, Table, Value},
-    pivot::pivots,
+    pivot,
     published::Quotes,
     significance::{Verdicts, significance},
     ties,
@@ -108,9 +108,14 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
             Sort::Score => by_score(block),
         }
     }
-    let pivots = description
-        .pivot
-        .map(|axis| pivots(&measured.names, &placed, axis));
+    let mut pivots = match description.pivot {
+        Some(axis) => pivot::pivots(&measured.names, &placed, axis),
+        None => Vec::new(),
+    };
+    match description.sort {
+        Sort::File => {}
+        Sort::Score => pivots.iter_mut().for_each(pivot::by_score),
+    }
     Ok(Table {
         caption: description.caption.clone(),
         claims: claims(
@@ -127,7 +132,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
         footnotes: footnotes.into_iter().map(|note| note.text).collect(),
         axes,
         blocks,
-        pivots: pivots.unwrap_or_default(),
+        pivots,
         names: measured.names,
     })
 }

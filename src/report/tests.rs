@@ -996,6 +996,22 @@ fn a_trained_row_below_one_without_training_is_told() {
 }
 
 #[test]
+fn many_rows_below_one_without_training_are_counted() {
+    let mut rows = vec![row("A", "Pixels", 0, finished(0.5, 0.4))];
+    for number in 0..9 {
+        rows.push(row("A", &format!("Row {number}"), 0, finished(0.5, 0.3)));
+    }
+    let markdown = table_of(&rows).markdown();
+    let told = markdown.lines().filter(|line| line.contains(" below "));
+    let told: Vec<&str> = told.collect();
+    assert_eq!(told.len(), 7);
+    assert_eq!(
+        told[6],
+        "- A: 3 more rows are below a row that is not trained by MAP@R."
+    );
+}
+
+#[test]
 fn a_significant_difference_is_claimed_with_its_interval() {
     let mut rows = Vec::new();
     for (seed, noise) in [0.001, -0.001, 0.002, 0.0].into_iter().enumerate() {
@@ -1146,6 +1162,7 @@ fn an_axis_is_answered_within_each_method() {
         "{csv}"
     );
     let latex = table.latex();
+    assert!(!latex.contains("nderline"), "one column has several best");
     let (_, pivot) = latex.split_once("\\label{tab:tiny-pivot}").unwrap();
     assert!(
         pivot.contains("method & 64 & 256 & 1024 \\\\\n\\midrule\n"),
@@ -1168,6 +1185,30 @@ fn an_axis_is_answered_within_each_method() {
     Contrastive   50.05 ± 0.21  54.95 ± 0.21  60.05 ± 0.21*
     Triplet loss  50.05 ± 0.21* 49.95 ± 0.21≈ 50.05 ± 0.21*
     "#);
+}
+
+#[test]
+fn rows_sorted_by_score_are_sorted_in_pivot_tables_too() {
+    let mut rows = memories();
+    rows.reverse();
+    let methods = |sort| {
+        let description = Description {
+            layout: Layout::DataSets,
+            metrics: &|_| vec![Metric::MapAtR],
+            published: &[],
+            by_class: None,
+            compare: &Compare::Methods,
+            pivot: Some("memory.xbm.size"),
+            sort,
+            equal_within: None,
+            caption: &caption(),
+        };
+        let table = table(&rows, &description).unwrap();
+        let lines = table.pivots[0].lines.iter();
+        lines.map(|line| line.method.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(methods(Sort::File), ["Triplet loss", "Contrastive"]);
+    assert_eq!(methods(Sort::Score), ["Contrastive", "Triplet loss"]);
 }
 
 /// Names and messages with everything that commands a terminal, ends a cell or is a formula.

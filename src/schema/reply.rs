@@ -451,6 +451,9 @@ pub struct Recomputed {
     /// The test images that were embedded again for it; runs that an earlier result has count there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedAgain>,
+    /// Why networks could not embed test images again although they were asked to, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_embedded: Vec<String>,
 }
 
 /// Test images that the networks of runs embedded again.

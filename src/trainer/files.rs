@@ -81,7 +81,11 @@ pub(crate) fn write_sealed(mut tensors: Tensors, path: &Path) -> Result<(), Fail
 pub(crate) fn read_sealed(path: &Path) -> Result<Tensors, String> {
     // Reading a pipe would wait for its writer.
     if !path.is_file() {
-        return Err("it is not a file".to_owned());
+        let why = match path.exists() {
+            true => "it is not a file",
+            false => "it is not there",
+        };
+        return Err(why.to_owned());
     }
     let mut tensors =
         Tensor::read_safetensors(path).map_err(|_| "it is damaged or cannot be read")?;

@@ -46,6 +46,7 @@ pub(crate) fn verify(
             data: opened.get(result),
             faults: Vec::new(),
             embedded: EmbeddedAgain::default(),
+            not_embedded: Vec::new(),
         };
         if let Some(amount) = work.embed {
             let new = result.members.iter();
@@ -67,6 +68,7 @@ pub(crate) fn verify(
             evaluated,
             faults: verifier.faults,
             embedded: Some(verifier.embedded).filter(|embedded| embedded.networks > 0),
+            not_embedded: verifier.not_embedded,
         });
         emit(Event::Progress {
             done: results.len() as u64,
@@ -97,6 +99,7 @@ struct Verifier<'d> {
     data: Option<&'d PreparedData>,
     faults: Vec<String>,
     embedded: EmbeddedAgain,
+    not_embedded: Vec<String>,
 }
 
 /// The largest distance between two embeddings of an image by the same network, both of length 1. Chunks of other sizes
@@ -198,9 +201,11 @@ impl Verifier<'_> {
             return;
         };
         let Some(data) = self.data else {
-            let why = "its images cannot be embedded again: the prepared data is not there";
-            return self.fault(&path, why);
+            return self.cannot_embed(run, "the prepared data is not there");
         };
+        if !files::model(run).is_file() {
+            return self.cannot_embed(run, "its network is not there");
+        }
         let rows = kept.embeddings.size()[0];
         if rows != data.test_images().len() as i64 {
             return self.fault(&path, "it has not one embedding for each test image");
@@ -216,6 +221,12 @@ impl Verifier<'_> {
             Ok(None) => {}
             Err(failed) => self.fault(&path, &failed.message),
         }
+    }
+
+    fn cannot_embed(&mut self, run: &Path, why: &str) {
+        let run = run.display();
+        self.not_embedded
+            .push(format!("`{run}`: no image can be embedded again: {why}"));
     }
 
     fn compare(&mut self, path: &Path, kept: &Tensor, again: &Tensor) {

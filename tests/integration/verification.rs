@@ -94,9 +94,18 @@ fn a_reviewer_finds_whatever_was_changed() {
         .assert_says("verified: 4 results");
     desk.review_by(&["--embed", "10"])
         .assert_code(1)
-        .assert_says("cannot be embedded again: the prepared data is not there");
+        .assert_says("verified: 4 results")
+        .assert_says("no image can be embedded again: the prepared data is not there")
+        .assert_says("4 networks embedded nothing again");
     let run = first_run(&desk);
     let id = run.file_name().unwrap().to_str().unwrap();
+
+    fs::rename(run.join("record.json"), desk.path("record.json")).unwrap();
+    desk.review()
+        .assert_code(1)
+        .assert_says(&format!("{id}/record.json` is not there"))
+        .assert_says("2 results there, 1 now");
+    fs::rename(desk.path("record.json"), run.join("record.json")).unwrap();
 
     let record = run.join("record.json");
     desk.review_with(&record, |text| {

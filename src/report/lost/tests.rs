@@ -86,6 +86,9 @@ fn what_the_sweep_no_longer_has_is_not_lost() {
     let earlier = table_of(&example()).csv().unwrap();
     let other = table_of(&[row("A", "Another", 0, RunState::Missing)]);
     assert!(other.lost(&earlier).is_empty());
+    assert!(other.is_of_another_sweep(&earlier));
+    assert!(!table_of(&example()).is_of_another_sweep(&earlier));
+    assert!(!other.is_of_another_sweep(""));
     assert!(other.lost("").is_empty());
     assert!(other.lost("method,n,of\n\"broken").is_empty());
 }

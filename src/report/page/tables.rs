@@ -29,7 +29,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Better { .. } | Statement::BetterThanMore { .. } => "shown",
         Statement::Equal { .. } => "equal",
         Statement::Open { .. } | Statement::OpenForMore { .. } | Statement::TooFew { .. } => "open",
-        Statement::BelowUntrained { .. } => "doubt",
+        Statement::BelowUntrained { .. } | Statement::MoreBelowUntrained { .. } => "doubt",
     }
 }
 

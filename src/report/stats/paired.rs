@@ -21,7 +21,8 @@ pub struct Paired {
     pub wilcoxon: Option<Wilcoxon>,
     /// Cohen's d_z: the mean difference in standard deviations of the differences (Lakens 2013).
     pub cohen: Option<f64>,
-    /// Corrected for the bias of small samples (Hedges 1981): d_z · (1 - 3 / (4(n - 1) - 1)).
+    /// Corrected for the bias of small samples (Hedges 1981): d_z · (1 - 3 / (4(n - 1) - 1)). None for two pairs,
+    /// for which the correction is 0.
     pub hedges: Option<f64>,
 }
 
@@ -76,7 +77,7 @@ pub fn paired(first: &[f64], second: &[f64]) -> Option<Paired> {
         t: paired_t(first, second),
         wilcoxon: wilcoxon(first, second),
         cohen,
-        hedges: cohen.map(|d| d * correction),
+        hedges: cohen.filter(|_| correction > 0.0).map(|d| d * correction),
     })
 }
 

@@ -115,6 +115,13 @@ fn intervals_tests_and_effects_agree_with_scipy() {
 }
 
 #[test]
+fn two_pairs_have_no_corrected_effect_size() {
+    let paired = paired(&[0.5, 0.7], &[0.4, 0.5]).unwrap();
+    assert!(paired.cohen.is_some());
+    assert_eq!(paired.hedges, None);
+}
+
+#[test]
 fn p_values_adjusted_by_holm_never_decrease_in_order() {
     let close_to = |p: &[f64], adjusted: &[f64]| {
         holm(p)

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{
     Exit, Opened, Target,
+    chosen::no_method,
     report::{by_class, folder_of, rows},
     show, show_json,
 };
@@ -52,7 +53,7 @@ impl Cell {
         )
         .map_err(Exit::stuck)?;
         if cells.is_empty() {
-            return Err(self.nothing(&rows, &metrics));
+            return Err(self.nothing(&rows, &metrics, &opened));
         }
         if self.json {
             let printed: Vec<PrintedCell> = cells.iter().map(PrintedCell::of).collect();
@@ -63,17 +64,15 @@ impl Cell {
     }
 
     /// What exists instead of a method or a metric that does not.
-    fn nothing(&self, rows: &[Row], metrics: &dyn Fn(&Dataset) -> Vec<Metric>) -> Exit {
+    fn nothing(
+        &self,
+        rows: &[Row],
+        metrics: &dyn Fn(&Dataset) -> Vec<Metric>,
+        opened: &Opened,
+    ) -> Exit {
         let mut of_method = rows.iter().filter(|row| row.method == self.method);
         let Some(row) = of_method.next() else {
-            let mut methods: Vec<String> =
-                rows.iter().map(|row| format!("`{}`", row.method)).collect();
-            methods.dedup();
-            return Exit::mistake(format!(
-                "there is no method `{}`; the sweep has {}",
-                self.method,
-                methods.join(", ")
-            ));
+            return no_method(&self.method, opened);
         };
         let metrics = metrics(&row.dataset);
         let metrics: Vec<String> = metrics.iter().map(|metric| format!("`{metric}`")).collect();

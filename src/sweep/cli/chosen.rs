@@ -9,6 +9,7 @@ use schema::{Metric, RunId};
 
 use super::{Exit, Opened, tell};
 use crate::{
+    config::nearest,
     ledger::{Check, LedgerError},
     plan::{Member, RowId},
 };
@@ -46,14 +47,7 @@ pub(super) fn best(method: &str, opened: &Opened) -> Result<RunId, Exit> {
 fn trained<'p>(method: &str, opened: &'p Opened) -> Result<Vec<&'p Member>, Exit> {
     let members = &opened.plan.members;
     if members.iter().all(|member| member.method != method) {
-        let mut known: Vec<String> = members
-            .iter()
-            .map(|member| format!("`{}`", member.method))
-            .collect();
-        known.dedup();
-        let known = known.join(", ");
-        let message = format!("there is no method `{method}`; the sweep has {known}");
-        return Err(Exit::mistake(message));
+        return Err(no_method(method, opened));
     }
     let mut trained = Vec::new();
     for member in members.iter().filter(|member| member.method == method) {
@@ -67,6 +61,24 @@ fn trained<'p>(method: &str, opened: &'p Opened) -> Result<Vec<&'p Member>, Exit
     }
     trained.sort_by_key(|member| (member.seed, member.fold));
     Ok(trained)
+}
+
+/// Refuses a method that the sweep does not have.
+pub(super) fn no_method(method: &str, opened: &Opened) -> Exit {
+    let mut known: Vec<&str> = Vec::new();
+    for member in &opened.plan.members {
+        if !known.contains(&member.method.as_str()) {
+            known.push(&member.method);
+        }
+    }
+    let hint = nearest(method, known.iter().copied());
+    let hint = hint.map_or_else(String::new, |near| {
+        format!("\nhint: did you mean `{near}`?")
+    });
+    Exit::mistake(format!(
+        "there is no method `{method}`; the sweep has `{}`{hint}",
+        known.join("`, `")
+    ))
 }
 
 /// Refuses a method that was trained on several data sets, whose scores cannot be compared.

@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use schema::{
     Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Identity, MeasureWork, Measured,
-    Metric, RunId, Scores, Task, run_files,
+    Metric, RunId, Scores, Task, Trained, TrainingEnd, run_files,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -406,7 +406,7 @@ impl ResultsArgs {
         let identity: Option<Identity> = read_json(&folder.identity()).map_err(Exit::mistake)?;
         let identity = identity.ok_or_else(missing)?;
         if !folder.model().is_file() {
-            return Err(Exit::mistake(format!("run `{run}` is not trained yet")));
+            return Err(without_network(run, &folder)?);
         }
         refuse_damage(&identity, &folder)?;
         let data = DataId::of(
@@ -436,6 +436,24 @@ impl ResultsArgs {
     pub(super) fn attempt<T: Task>(&self, task: T, doing: &str) -> Result<T::Reply, Exit> {
         self.trainer.attempt(task, &Bar::images(doing))
     }
+}
+
+/// Why a run has no network.
+fn without_network(run: &str, folder: &RunFolder) -> Result<Exit, Exit> {
+    let trained: Option<Trained> = read_json(&folder.trained()).map_err(Exit::mistake)?;
+    Ok(Exit::mistake(match trained.map(|trained| trained.end) {
+        None => format!("run `{run}` is not trained yet"),
+        Some(TrainingEnd::Broken(how)) => format!(
+            "run `{run}` has no network: its training {}, {}",
+            how.word(),
+            how.reason()
+        ),
+        Some(TrainingEnd::Completed | TrainingEnd::OutOfPatience) => format!(
+            "the network of run `{run}` is not there: `{}`\n\
+             hint: `sweep run` trains a run again whose folder was removed",
+            folder.model().display()
+        ),
+    }))
 }
 
 impl TrainerArgs {

@@ -233,6 +233,12 @@ impl Tables {
         let csv = folder.join(format!("{name}.csv"));
         if let Some(earlier) = earlier(&csv) {
             self.lost.extend(table.lost(&earlier));
+            if table.is_of_another_sweep(&earlier) {
+                self.told.push(format!(
+                    "\nwarning: `{}` had the tables of another sweep of this name, with other methods; these replace them",
+                    csv.display()
+                ));
+            }
         }
         let mut names = Vec::new();
         for format in self.formats.clone() {
@@ -334,6 +340,11 @@ impl Tables {
             both.display()
         ));
         Ok(())
+    }
+
+    /// What the files that are there show and the new ones would not, a sentence each.
+    pub(super) fn lost(&self) -> &[String] {
+        &self.lost
     }
 
     /// Writes all files, unless they would replace results that are no longer found.

@@ -56,11 +56,16 @@ fn amount(text: &str) -> Result<Amount, String> {
 /// The metrics of the same embeddings agree to this: the order of a sum may differ between versions of the program.
 const TOLERANCE: f64 = 1e-9;
 
+/// More networks than this that embed nothing are counted rather than named, and so are absent records.
+const NAMED: usize = 8;
+
 /// What contradicts results that were computed again.
 struct Contradictions {
     findings: Vec<String>,
     /// The images that were embedded again.
     embedded: Option<EmbeddedAgain>,
+    /// Why networks embedded nothing again, one sentence each.
+    not_embedded: Vec<String>,
 }
 
 fn together(one: EmbeddedAgain, other: EmbeddedAgain) -> EmbeddedAgain {
@@ -87,24 +92,31 @@ impl Verify {
         let mut findings: Vec<String> = damage.iter().map(ToString::to_string).collect();
         findings.extend(contradictions(&opened)?);
         let shown = shown(&rows, &opened);
-        let recomputed = self.recomputed(&shown)?;
-        findings.extend(recomputed.findings);
+        if shown.is_empty() {
+            return Err(self.nothing(&opened));
+        }
+        let mut recomputed = self.recomputed(&shown)?;
+        findings.append(&mut recomputed.findings);
         let files = match damage.is_empty() {
-            true => self.compared(&opened, &mut findings)?,
+            true => self.compared(&opened, &rows, &mut findings)?,
             // Without its damaged results, no table would be the same.
             false => Vec::new(),
         };
-        let embedded = recomputed.embedded.filter(|_| self.embed.is_some());
-        verdict(&shown, &files, embedded, &findings)
+        recomputed.findings = findings;
+        verdict(&shown, &files, &recomputed)
+    }
+
+    fn nothing(&self, opened: &Opened) -> Exit {
+        Exit::mistake(format!(
+            "there is nothing to verify: no run of `{}` has a result in `{}`\n\
+             hint: `--results FOLDER` is the folder of results",
+            opened.sweep.name,
+            opened.ledger.root().display()
+        ))
     }
 
     /// Computes the results again from their embeddings.
     fn recomputed(&self, shown: &[Shown]) -> Result<Contradictions, Exit> {
-        if shown.is_empty() {
-            return Err(Exit::mistake(
-                "there is nothing to verify: no run has a result",
-            ));
-        }
         let work = VerifyWork {
             results: shown.iter().map(|one| one.request.clone()).collect(),
             embed: self.embed,
@@ -120,14 +132,33 @@ impl Verify {
                 .iter()
                 .filter_map(|found| found.embedded)
                 .reduce(together),
+            not_embedded: verified
+                .results
+                .into_iter()
+                .flat_map(|found| found.not_embedded)
+                .collect(),
         })
     }
 
     /// Compares the tables that are there, in whatever format, with those that the results give. Returns the files that were
-    /// compared.
-    fn compared(&self, opened: &Opened, findings: &mut Vec<String>) -> Result<Vec<PathBuf>, Exit> {
+    /// compared: none if they have results that are not found, without which no file would be the same.
+    fn compared(
+        &self,
+        opened: &Opened,
+        rows: &[Row],
+        findings: &mut Vec<String>,
+    ) -> Result<Vec<PathBuf>, Exit> {
         let tables =
             Destination::in_every_format(&self.folder).report(&self.target, opened, None)?;
+        if !tables.lost().is_empty() {
+            findings.extend(at_most(NAMED, absent(rows, opened), "record"));
+            findings.extend(
+                tables.lost().iter().map(|lost| {
+                    format!("the table has results whose records are not there: {lost}")
+                }),
+            );
+            return Ok(Vec::new());
+        }
         let compared = tables.compared(&opened.sweep.command)?;
         findings.extend(compared.differences);
         Ok(compared.files)
@@ -135,17 +166,12 @@ impl Verify {
 }
 
 /// Tells what was verified and what differs.
-fn verdict(
-    shown: &[Shown],
-    files: &[PathBuf],
-    embedded: Option<EmbeddedAgain>,
-    findings: &[String],
-) -> Result<(), Exit> {
+fn verdict(shown: &[Shown], files: &[PathBuf], found: &Contradictions) -> Result<(), Exit> {
     if let Some(EmbeddedAgain {
         networks,
         images,
         distance,
-    }) = embedded
+    }) = found.embedded
     {
         let distance = match distance {
             0.0 => "equal to the kept embeddings".to_owned(),
@@ -164,16 +190,19 @@ fn verdict(
         .iter()
         .map(|file| format!("`{}`", file.display()))
         .collect();
-    match findings {
+    match &found.findings[..] {
         [] if files.is_empty() => Err(Exit::mistake(format!(
             "{results} with {values} are as their embeddings give them, but no table is there to compare\n\
              hint: `--reports FOLDER` is the folder that has the sweep's folder of tables in it"
         ))),
-        [] => show(&format!(
-            "verified: {results} with {values}, and {}\n",
-            files.join(", ")
-        )),
-        _ => {
+        [] => {
+            show(&format!(
+                "verified: {results} with {values}, and {}\n",
+                files.join(", ")
+            ))?;
+            all_embedded(&found.not_embedded)
+        }
+        findings => {
             findings.iter().for_each(|finding| tell(finding));
             Err(Exit::mistake(format!(
                 "{} found in {results} with {values}",
@@ -181,6 +210,48 @@ fn verdict(
             )))
         }
     }
+}
+
+/// Refuses to have verified networks that embedded nothing.
+fn all_embedded(not_embedded: &[String]) -> Result<(), Exit> {
+    if not_embedded.is_empty() {
+        return Ok(());
+    }
+    at_most(NAMED, not_embedded.to_vec(), "network")
+        .iter()
+        .for_each(|why| tell(why));
+    Err(Exit::mistake(format!(
+        "{} embedded nothing again\n\
+         hint: without --embed, neither networks nor prepared data are needed",
+        counted(not_embedded.len(), "network")
+    )))
+}
+
+/// Returns the first of some sentences, and the number of the others.
+fn at_most(most: usize, mut all: Vec<String>, noun: &str) -> Vec<String> {
+    let others = all.len().saturating_sub(most);
+    all.truncate(most);
+    if others > 0 {
+        all.push(format!(
+            "and {}",
+            counted(others, &format!("further {noun}"))
+        ));
+    }
+    all
+}
+
+/// Returns the records that are not there, a sentence each.
+fn absent(rows: &[Row], opened: &Opened) -> Vec<String> {
+    let missing = rows
+        .iter()
+        .filter(|row| matches!(row.state, RunState::Missing));
+    let sources: BTreeSet<Source> = missing.map(Row::source).collect();
+    let records = sources
+        .into_iter()
+        .map(|source| folder_of(source, &opened.ledger).record());
+    records
+        .map(|record| format!("`{}` is not there", record.display()))
+        .collect()
 }
 
 /// Returns the results of the rows, each once.

@@ -5,7 +5,7 @@
 //! `TripletMarginLoss`, `triplet`); nearly the same letters; nearly the same first words.
 
 /// Returns the candidate that `found` most likely means.
-pub(super) fn nearest<'c>(
+pub(crate) fn nearest<'c>(
     found: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
@@ -33,14 +33,15 @@ pub(super) fn misspelt<'c>(
         .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (strsim::damerau_levenshtein(found, candidate), candidate))
         .filter(|(distance, candidate)| {
-            *distance <= (1 + candidate.len().max(found.len()) / 4).min(MOST_WRONG)
+            let length = candidate.len().max(found.len());
+            *distance <= (1 + length / 4).min(MOST_WRONG) && 2 * distance < length
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
 /// Maximum number of wrong letters in a misspelt name, however long: `efficientnet_b0` is another
-/// network than `efficientnet_lite0`.
+/// network than `efficientnet_lite0`. Nor is a name with half of its letters wrong misspelt.
 const MOST_WRONG: usize = 3;
 
 /// Maximum length in bytes of a name that is compared by its letters.

@@ -67,6 +67,7 @@ pub use heads::MethodHead;
 pub use json_schema::json_schema;
 pub use key::canonical_value;
 use layers::Layers;
+pub(crate) use meant::nearest;
 pub use origins::{From, Origin, origins};
 use rayon::prelude::*;
 use report::{Published, Setting};

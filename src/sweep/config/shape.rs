@@ -409,7 +409,13 @@ impl Shape<'_> {
         };
         let message = format!("found {}, expected {expected}", in_words(found));
         let hint = match found {
-            DeValue::Array(_) => self.as_axis(self.source.written(&value.span()), &value.span()),
+            DeValue::Array(items) => self
+                .as_axis(self.source.written(&value.span()), &value.span())
+                .or_else(|| self.as_only(items, node)),
+            _ if is_item(found, node) => {
+                let written = self.source.written(&value.span());
+                Some(format!("write `[{written}]`"))
+            }
             DeValue::Table(table) if self.is_searchable() => as_searched(table, self.source),
             DeValue::Table(table) => {
                 listed(table, self.source).and_then(|values| self.as_axis(values, &value.span()))
@@ -419,6 +425,13 @@ impl Shape<'_> {
             _ => self.as_choice(value, node),
         };
         self.add(&value.span(), message, hint);
+    }
+
+    /// Returns the only item of a list, if it can be the value.
+    fn as_only(&self, items: &[Spanned<DeValue<'_>>], node: Node<'_>) -> Option<String> {
+        let [item] = items else { return None };
+        let written = self.source.written(&item.span());
+        is_one(item.get_ref(), node).then(|| format!("write `{written}`, without brackets"))
     }
 
     /// Returns the first choice whose setting can be this value: `{ steps = 3 }`.
@@ -528,6 +541,24 @@ fn is_below(value: &DeValue<'_>, node: Node<'_>) -> bool {
     let is_integer = node.kind() == Kind::Scalar(Scalar::Integer);
     let negative = whole(value).filter(|&number| is_integer && number < 0);
     negative.is_some_and(|number| least.is_some_and(|least| (number as f64) < least))
+}
+
+/// True for a value that a list may have as its only item.
+fn is_item(value: &DeValue<'_>, list: Node<'_>) -> bool {
+    let fewest = list.resolved()["minItems"].as_u64();
+    let is_alone = fewest.is_none_or(|fewest| fewest <= 1);
+    is_alone && list.items().is_some_and(|item| is_one(value, item))
+}
+
+/// True for a value or a name without settings that is allowed.
+fn is_one(value: &DeValue<'_>, node: Node<'_>) -> bool {
+    match node.kind() {
+        Kind::Scalar(scalar) => scalar.accepts(value),
+        Kind::Names | Kind::Choice => value
+            .as_str()
+            .is_some_and(|name| node.names().contains(&name) && node.child(name).is_none()),
+        Kind::List | Kind::Table | Kind::Open => false,
+    }
 }
 
 /// Returns a line that chooses `name` for a key: with the settings that it needs.

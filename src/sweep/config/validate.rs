@@ -101,10 +101,10 @@ pub(super) fn report(report: &ReportTable, methods: &[&str], axes: &BTreeSet<&st
         "expected percentage points above 0 and below 100, such as 0.5",
     )?;
     if let Some(Compared(Compare::Axis(axis))) = compare {
-        is_axis(axis, "report.compare", axes)?;
+        is_axis(axis, "report.compare", &["rows", "methods"], axes)?;
     }
     if let Some(axis) = pivot {
-        is_axis(axis, "report.pivot", axes)?;
+        is_axis(axis, "report.pivot", &[], axes)?;
     }
     let Some(baseline) = baseline.as_deref().filter(|name| !methods.contains(name)) else {
         return Ok(());
@@ -121,18 +121,20 @@ pub(super) fn report(report: &ReportTable, methods: &[&str], axes: &BTreeSet<&st
     })
 }
 
-/// Refuses what is no axis, as a table heads it.
-fn is_axis(name: &str, key: &str, axes: &BTreeSet<&str>) -> Checked {
+/// Refuses what is neither an axis, as a table heads it, nor one of these other names.
+fn is_axis(name: &str, key: &str, others: &[&str], axes: &BTreeSet<&str>) -> Checked {
     if axes.contains(name) {
         return Ok(());
     }
-    let hint = match nearest(name, axes.iter().copied()) {
+    let known: Vec<&str> = others.iter().chain(axes).copied().collect();
+    let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if axes.is_empty() => "the sweep has no [axes] other than the data set".to_owned(),
-        None => {
-            let axes: Vec<&str> = axes.iter().copied().collect();
-            format!("the axes are `{}`", axes.join("`, `"))
+        None if nearest(name, DATA_SET).is_some() => {
+            "data sets are no columns of a pivot table: `layout = \"benchmark\"` puts them side by side"
+                .to_owned()
         }
+        None if known.is_empty() => "the sweep has no [axes] other than the data set".to_owned(),
+        None => format!("known are `{}`", known.join("`, `")),
     };
     Err(Fault {
         key: key.to_owned(),
@@ -140,6 +142,9 @@ fn is_axis(name: &str, key: &str, axes: &BTreeSet<&str>) -> Checked {
         hint: Some(hint),
     })
 }
+
+/// The names of the axis that has tables of its own.
+const DATA_SET: [&str; 2] = ["dataset", "data.dataset"];
 
 fn sweep(file: &SweepFile) -> Checked {
     let name = &file.sweep.name;
