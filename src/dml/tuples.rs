@@ -346,7 +346,7 @@ pub(crate) fn coordinates(mask: &Tensor) -> (Tensor, Tensor) {
     (indices.select(1, 0), indices.select(1, 1))
 }
 
-/// The number of elements of which [`scanned`] asks at once whether there is a marked one.
+/// The number of elements that [`scanned`] tests at once for a marked one.
 const AT_ONCE: usize = 64;
 
 /// Does the same on the CPU, for few elements several times as fast as `nonzero`.

@@ -15,7 +15,7 @@ use crate::{
     key::{Panel, RowKey},
 };
 
-/// How the result of a run came about, as far as it is known.
+/// What is known of how the result of a run was computed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Origin {
     /// The attempts at its training.

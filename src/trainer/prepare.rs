@@ -62,7 +62,7 @@ pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed
     Ok(prepared(counts))
 }
 
-/// Checks that a network can be measured: that it is not trained in vain.
+/// Checks before training that a network can be measured.
 fn check_measurable(source: &Source) -> Result<(), Failed> {
     match source {
         Source::Files { listing, .. } if listing.test.queries_with_positive() == 0 => {

@@ -31,9 +31,9 @@ pub(crate) struct Labeled {
     pub(crate) values: Vec<f32>,
     pub(crate) width: usize,
     pub(crate) labels: Vec<String>,
-    /// What of the file of embeddings is none.
+    /// The parts of the file of embeddings that are not embeddings.
     pub(crate) left_out: Vec<LeftOut>,
-    /// What of the file of labels is none.
+    /// The parts of the file of labels that are not labels.
     pub(crate) left_out_of_labels: Vec<LeftOut>,
     /// True if the first row and its label may as well be headings.
     pub(crate) may_have_heading: bool,

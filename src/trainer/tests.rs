@@ -597,7 +597,7 @@ fn continues_after_any_step(place: Place) {
     }
 }
 
-/// Stops a training after so many steps, and compares the end of its continuation with that of the run `undisturbed`.
+/// Stops a training after these steps, and compares the end of its continuation with that of the run `undisturbed`.
 fn continues_after(place: &Place, last: u64, undisturbed: &Trained) {
     let name = format!("stopped{last}");
     let stop = Stop::new();

@@ -61,7 +61,7 @@ pub enum ModelError {
     /// Adapters without layers that take them, or of nothing.
     #[error("this backbone takes no low-rank adapters, or their rank is 0")]
     NoAdapters,
-    /// A probability that is none, or 1.
+    /// A drop rate outside [0, 1).
     #[error("images skip blocks with a probability from 0 to below 1, not {found}")]
     DropPath {
         /// The value in the settings, in words, because a number may be none.
@@ -94,7 +94,7 @@ pub enum ModelError {
     /// Weights of another network.
     #[error(transparent)]
     Weights(#[from] WeightsMismatch),
-    /// A TorchScript module that is none, or no trunk.
+    /// A file that is no TorchScript module, or a module that is no trunk.
     #[error("the TorchScript module cannot be used: {why}")]
     TorchScript {
         /// The reason.

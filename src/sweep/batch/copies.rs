@@ -10,9 +10,8 @@
 //! ```
 //!
 //! The first worker on a node makes a copy while the others wait, and each one reads it whole before it relies on it. A copy
-//! stays when its workers have ended, for the elements that come next. Whoever makes a copy removes those that
-//! nobody has begun to use for three days, and if there is no room, all that nobody uses, those first that were not used for
-//! longest. A worker without a copy reads the results folder: a copy saves time, and nothing depends on it.
+//! stays when its workers have ended, for the elements that come next. A worker that makes a copy first removes
+//! copies that no job has begun to use for three days and, if there is no room, unused ones, the least recently used first. A worker without a copy reads the results folder: a copy saves time, and nothing depends on it.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +32,7 @@ use thiserror::Error;
 
 use crate::ledger::{Check, Ledger, LedgerError};
 
-/// A copy that nobody has begun to use for so long is removed.
+/// A copy that no job has begun to use for this long is removed.
 const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// The part of the free space on a disk that a copy may take.
@@ -257,7 +256,7 @@ impl Stage<'_> {
         Ok(free / ROOM.1 * ROOM.0)
     }
 
-    /// Returns the names of all copies, those first that nobody has begun to use for longest.
+    /// Returns the names of all copies, the least recently used first.
     fn copies_by_use(&self) -> Result<Vec<(SystemTime, String)>, CopyError> {
         let failed = |cause| DiskError::at("list", &self.folder)(cause);
         let mut copies = Vec::new();

@@ -358,7 +358,7 @@ impl Dispatcher {
         })
     }
 
-    /// Returns the arrays of which something may run.
+    /// Returns the arrays that may still run.
     pub fn open_arrays(&self) -> impl Iterator<Item = ArrayId> {
         let arrays = self.arrays.iter().enumerate();
         let open = arrays.filter(|(_, array)| array.standing != Standing::Over);
@@ -482,7 +482,7 @@ impl Dispatcher {
         let array = self.arrays.get_mut(id.array.0)?;
         let element = array.elements.get_mut(id.chunk)?;
         if matches!(element.life, Life::Live { .. }) {
-            // A worker that speaks is proof enough that Slurm has its array.
+            // A message from a worker proves that Slurm has its array.
             array.standing = Standing::Accepted;
             element.life = Life::Settling;
             return Some(Action::Settle(id, end));

@@ -134,7 +134,7 @@ impl SubmissionFolder {
             .collect()
     }
 
-    /// Asks whoever watches over the submission to stop.
+    /// Asks the session that watches over the submission to stop.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -180,7 +180,7 @@ impl SubmissionFolder {
     }
 }
 
-/// Returns the submissions of a results folder of which something may run, in the order of their ids.
+/// Returns the submissions of a results folder that may still run, in the order of their ids.
 ///
 /// # Errors
 /// The folder cannot be read.

@@ -42,7 +42,7 @@ pub(super) fn refuse_workers(ledger: &Ledger) -> Result<(), Exit> {
 }
 
 impl ScopeArgs {
-    /// Returns the results folder, and what of it is meant if that is not all.
+    /// Returns the results folder, and which part of it is meant if not all.
     pub(super) fn find(&self) -> Result<(Ledger, Option<Scope>), Exit> {
         let folder = match &self.what {
             Some(file) if file.is_file() => {

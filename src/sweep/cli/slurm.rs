@@ -63,7 +63,7 @@ pub(super) fn limits() -> Result<Limits, Exit> {
 /// What Slurm says of the arrays of a results folder.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Arrays {
-    /// Elements of which something may run.
+    /// Elements that may still run.
     elements: usize,
     /// Elements by state, and by reason if they wait.
     states: BTreeMap<String, usize>,

@@ -68,7 +68,7 @@ const NAMED: usize = 3;
 
 impl Worker {
     pub(super) fn run(&self, interrupts: &Interrupts) -> Result<(), Exit> {
-        // From the first moment: a batch system that ends the job wants to know that it can be continued.
+        // From the first moment: a batch system that ends the job learns that it can be continued.
         let interrupts = interrupts.counted();
         let folder = SubmissionFolder::at(absolute(&self.folder));
         let submission = folder.read()?;

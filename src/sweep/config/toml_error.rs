@@ -109,7 +109,7 @@ fn without_old_names(message: &str) -> String {
     message
 }
 
-/// Serde speaks of Rust's types; users know TOML's.
+/// Serde names Rust's types; users know TOML's.
 fn in_plain_words(message: &str) -> String {
     const WORDS: [(&str, &str); 21] = [
         (

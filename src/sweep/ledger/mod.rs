@@ -724,7 +724,7 @@ impl Ledger {
         Ok(found.map(|found| AttemptExit::clone(&found)))
     }
 
-    /// Returns what each attempt at a job was computed by, in order, as far as it is known.
+    /// Returns the program and the machine of each attempt at a job, in order; `None` where they are unknown.
     ///
     /// # Errors
     /// A file cannot be read.

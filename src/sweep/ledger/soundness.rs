@@ -50,7 +50,7 @@ pub struct Soundness {
 /// What was found of one run.
 pub(super) struct CheckedRun {
     is_measured: bool,
-    /// True if it is measured and its network is gone: that was someone's wish.
+    /// True if it is measured and its network was removed on request.
     lacks_network: bool,
     missing: Vec<PathBuf>,
 }

@@ -34,7 +34,7 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Creates a GPU of which nothing but its name or index is known.
+    /// Creates a GPU with a known name or index and nothing else.
     fn new(visible: impl Into<String>) -> Gpu {
         let visible = visible.into();
         Gpu {

@@ -15,7 +15,7 @@ use super::lines::shortened;
 /// The most characters of a trainer's sentence that are kept.
 const LONGEST: usize = 2000;
 
-/// Returns the event as the orchestrator believes it: a result that cannot be right is a failure of
+/// Returns the event as it counts: a result that cannot be right is a failure of
 /// the trainer, and sentences have a bounded length.
 pub(super) fn checked(event: Event, work: &Work) -> Event {
     match event {

@@ -124,7 +124,7 @@ fn keys(backbones: &[Backbone]) -> String {
     keys.join(" or ")
 }
 
-/// Returns what a file may be of which no backbone is made: the end of a sentence.
+/// Returns what a file may be if it has the weights of no backbone: the end of a sentence.
 fn hint(file: &Path) -> String {
     if let Some(index) = tensor_file::index_of(file) {
         return format!(
@@ -160,7 +160,7 @@ fn not_a_module(file: &Path, error: &ModelError) -> Failed {
     }
 }
 
-/// Says that weights are not of a backbone, and of which they are if that is known.
+/// Says that weights belong to another backbone, and to which if that is known.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -7,7 +7,7 @@ use super::{
     text::{counts_up, excerpt, lines, unquoted},
 };
 
-/// Labels, and what of the file is none.
+/// Labels, and the parts of the file that are not labels.
 #[derive(Debug, PartialEq)]
 pub(super) struct TextLabels {
     pub(super) labels: Vec<String>,

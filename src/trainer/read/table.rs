@@ -1,7 +1,7 @@
 //! Embeddings as a text table, as pandas, R, NumPy and spreadsheets write it.
 //!
 //! Between numbers stand commas, semicolons, tabs or white space. A heading and a column that only
-//! numbers the rows are no embeddings: they are left out, and the caller is told.
+//! numbers the rows are no embeddings: they are left out and reported.
 
 use schema::LeftOut;
 

@@ -147,7 +147,7 @@ pub fn read(
     })
 }
 
-/// Returns the entries of which an origin consists, and the shape of what is made of them. Nothing: they are not all
+/// Returns the entries that make up an origin, and the shape of the result. Nothing: they are not all
 /// there, or do not go together.
 fn pieces(origin: &Origin, found: &BTreeMap<&str, &Entry>) -> Option<(Vec<Entry>, Vec<i64>)> {
     let names = origin.names.iter();

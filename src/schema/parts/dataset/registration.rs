@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What there is to train on and to find, as far as it is known.
+/// The known sizes of what is trained on and searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrainingHalf {
     /// The number of classes.

@@ -34,7 +34,7 @@ pub(super) enum Remark {
         name: String,
         how: Breakdown,
     },
-    /// An ensemble waits for its runs, one of which failed.
+    /// A run of this ensemble failed, so the ensemble waits for it.
     Waits {
         ensemble: EnsembleId,
         name: String,

@@ -41,7 +41,7 @@ pub(super) fn sampler(
             classes(sampler.classes(), &key("batch"), file)
         }
         Sampler::Hierarchical(Hierarchical { per_class, .. }) => {
-            // Whether super-classes are large enough is known only when the data lies there.
+            // Whether super-classes are large enough is known only when the data is there.
             require(
                 file.data.dataset.facts().super_classes != Some(false),
                 &key("batch"),

@@ -365,7 +365,7 @@ fn an_interrupted_study_asks_for_the_same_trials_in_whatever_order_they_end() {
     let mut plan = other.finish(other.plan(), true);
     assert_eq!(points(&plan), points(&expected));
     assert_eq!(plan.studies[0].state, expected.studies[0].state);
-    // Planned anew from what lies there, after each trial.
+    // Planned anew from the results folder, after each trial.
     let resumed = desk(SWEEP);
     plan = resumed.plan();
     while plan.studies[0].state == StudyState::Open {

@@ -104,7 +104,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Gives it places of so many slots each.
+    /// Gives it places with this number of slots each.
     fn set_up(&mut self, places: usize, shares: usize, specs: &[JobSpec]) {
         self.slots = (0..shares).flat_map(|_| (0..places).map(PlaceId)).collect();
         self.attempts_at = vec![0; places];
