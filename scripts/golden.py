@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-golden"
 PACKAGES = ["torch==2.11.0", "numpy==2.4.6", "pytorch-metric-learning==2.9.0", "scipy==1.17.1"]
 PACKAGES += ["torchvision==0.26.0", "timm==1.0.31", "transformers==5.24.0", "pillow==13.0.0"]
+PACKAGES += ["peft==0.21.2"]
 PACKAGES += ["scikit-learn==1.9.1", "faiss-cpu==1.15.1"]
 PACKAGES += ["statsmodels==0.15.0", "baycomp==1.0.3", "optuna==5.0.0"]
 
@@ -271,6 +272,10 @@ golden_importance.write_all()
 import golden_backbones  # noqa: E402 (needs the environment)
 
 golden_backbones.main()
+
+import golden_adapters  # noqa: E402 (needs the environment)
+
+golden_adapters.write_all(write)
 
 import golden_layers  # noqa: E402 (needs the environment)
 

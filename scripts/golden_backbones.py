@@ -95,18 +95,20 @@ def fill(model):
     own = {name: tensor for name, tensor in model.state_dict().items()
            if not name.startswith(CLASSIFIERS) and not name.endswith("num_batches_tracked")}
     for index, name in enumerate(sorted(own)):
-        tensor = own[name]
-        numbers = pattern(tensor.numel(), index).view(tensor.shape)
-        if name.endswith("running_var"):
-            numbers = 1.0 + 0.5 * numbers
-        elif tensor.dim() > 1:
-            numbers = numbers * (3.0 / tensor[0].numel()) ** 0.5
-        elif name.endswith(".weight"):
-            numbers = 0.6 + 0.2 * numbers
-        else:
-            numbers = 0.1 * numbers
-        tensor.copy_(numbers)
+        own[name].copy_(filled(name, own[name], index))
     return sorted(own)
+
+
+def filled(name, tensor, index):
+    """Numbers for a tensor at this place among the sorted names."""
+    numbers = pattern(tensor.numel(), index).view(tensor.shape)
+    if name.endswith("running_var"):
+        return 1.0 + 0.5 * numbers
+    if tensor.dim() > 1:
+        return numbers * (3.0 / tensor[0].numel()) ** 0.5
+    if name.endswith(".weight"):
+        return 0.6 + 0.2 * numbers
+    return 0.1 * numbers
 
 
 def features(model, name, images):

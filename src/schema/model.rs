@@ -123,7 +123,7 @@ impl Precision {
 
 settings! {
     /// Low-rank adaptation (Hu et al., ICLR 2022): `alpha / rank * B A` is added to the weights of the linear layers of each
-    /// block, in attention and behind it. `A` and `B` are trained, and nothing else of the backbone; `B` begins at zero.
+    /// block: in attention and behind it, and behind the convolution of ConvNeXt. `A` and `B` are trained, and nothing else of the backbone; `B` begins at zero.
     Lora {
         /// Rows of `A`, and columns of `B`.
         rank: u32 = 8,

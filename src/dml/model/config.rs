@@ -2,7 +2,12 @@
 
 use schema::{Backbone, Model};
 
-use super::{TorchScript, input, torchscript, trunk::TrunkInput, weights::WeightsMismatch};
+use super::{
+    input,
+    torchscript::{self, TorchScript, TorchScriptError},
+    trunk::TrunkInput,
+    weights::WeightsMismatch,
+};
 
 /// A network and the images that it is made for.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,12 +60,12 @@ pub enum ModelError {
     NoMap,
     /// A setting of residual blocks without any.
     #[error(
-        "this backbone has no residual blocks that images can skip, or that can be computed again"
+        "this backbone has no residual blocks that images can skip, that can be computed again, or that take adapters"
     )]
     NoBlocks,
-    /// Adapters without layers that take them, or of nothing.
-    #[error("this backbone takes no low-rank adapters, or their rank is 0")]
-    NoAdapters,
+    /// Adapters of nothing.
+    #[error("the rank of low-rank adapters is at least 1")]
+    NoRank,
     /// A drop rate outside [0, 1).
     #[error("images skip blocks with a probability from 0 to below 1, not {found}")]
     DropPath {
@@ -94,12 +99,9 @@ pub enum ModelError {
     /// Weights of another network.
     #[error(transparent)]
     Weights(#[from] WeightsMismatch),
-    /// A file that is no TorchScript module, or a module that is no trunk.
-    #[error("the TorchScript module cannot be used: {why}")]
-    TorchScript {
-        /// The reason.
-        why: String,
-    },
+    /// A module that cannot be the trunk.
+    #[error(transparent)]
+    TorchScript(#[from] TorchScriptError),
 }
 
 impl NetworkConfig {
@@ -185,11 +187,7 @@ impl NetworkConfig {
             return Err(ModelError::ImageSize { image_size, why });
         }
         if let Backbone::Torchscript(_) = self.model.backbone {
-            torchscript::check(&self.model)?;
-            if self.module.is_none() {
-                let why = "the module itself is missing".to_owned();
-                return Err(ModelError::TorchScript { why });
-            }
+            torchscript::check(&self.model, self.module.as_ref())?;
         }
         if self.model.pooling.is_some() && !self.gives_a_map() {
             return Err(ModelError::NoMap);
@@ -212,12 +210,10 @@ impl NetworkConfig {
                 found: rate.to_string(),
             });
         }
-        let takes_adapters = self.model.backbone.part().takes_adapters();
-        let mut lora = self.model.lora.iter();
-        if lora.any(|lora| lora.rank == 0 || !takes_adapters) {
-            return Err(ModelError::NoAdapters);
+        if self.model.lora.as_ref().is_some_and(|lora| lora.rank == 0) {
+            return Err(ModelError::NoRank);
         }
-        let needs_blocks = rate > 0.0 || self.model.checkpointing;
+        let needs_blocks = rate > 0.0 || self.model.checkpointing || self.model.lora.is_some();
         match needs_blocks && !self.model.backbone.part().is_made_of_blocks() {
             true => Err(ModelError::NoBlocks),
             false => Ok(()),

@@ -1,8 +1,6 @@
 //! ConvNeXt (Liu et al., CVPR 2022), with the names of timm: four stages of blocks, each a depthwise convolution, a layer
 //! norm and two layers for each position by itself. The features are the mean of the last map, behind a layer norm.
 
-use std::ops::Range;
-
 use schema::{ConvnextB, ConvnextT};
 use tch::{Kind, Tensor};
 
@@ -11,7 +9,7 @@ use super::{
     layers::{
         Conv, Convolutions, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape,
     },
-    residual::Recomputable,
+    residual::{Recomputable, StageBlocks},
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::{Made, Naming},
 };
@@ -73,13 +71,12 @@ impl ConvNext {
             Conv::new(builder, "stem.0", patches(3, width, 4)),
             LayerNorm::new(builder, "stem.1", width, EPSILON),
         );
+        let blocks = StageBlocks::of_stages(stages.map(|(blocks, _)| blocks));
         let mut built = Vec::new();
-        let all = stages.iter().map(|(blocks, _)| blocks).sum();
-        let (mut inputs, mut first) = (width, 0);
-        for (number, (blocks, width)) in stages.into_iter().enumerate() {
-            let (name, blocks) = (format!("stages.{number}"), first..first + blocks);
-            first = blocks.end;
-            built.push(Stage::new(builder, &name, blocks, all, [inputs, width]));
+        let mut inputs = width;
+        for (number, (blocks, (_, width))) in blocks.into_iter().zip(stages).enumerate() {
+            let name = format!("stages.{number}");
+            built.push(Stage::new(builder, &name, blocks, [inputs, width]));
             inputs = width;
         }
         builder.begin_head();
@@ -92,14 +89,8 @@ impl ConvNext {
 }
 
 impl Stage {
-    /// Returns a stage of these blocks of `all`.
-    fn new(
-        builder: &mut ParamBuilder,
-        name: &str,
-        blocks: Range<usize>,
-        all: usize,
-        widths: [i64; 2],
-    ) -> Stage {
+    /// Returns a stage for maps of the first of these widths, with blocks of the second.
+    fn new(builder: &mut ParamBuilder, name: &str, blocks: StageBlocks, widths: [i64; 2]) -> Stage {
         builder.begin_layer();
         let [inputs, width] = widths;
         let downsample = |builder: &mut ParamBuilder| {
@@ -114,18 +105,11 @@ impl Stage {
         };
         Stage {
             downsample: (inputs != width).then(|| downsample(builder)),
-            blocks: (0..)
-                .zip(blocks)
-                .map(|(number, block): (u32, usize)| {
-                    // The first block shares its layer with what halves the map.
-                    if number > 0 {
-                        builder.begin_layer();
-                    }
-                    let name = format!("{name}.blocks.{number}");
-                    let [branch] = Branch::of_block(block, all);
-                    Recomputable::new(builder, |builder| Block::new(builder, &name, width, branch))
-                })
-                .collect(),
+            blocks: blocks.build(
+                builder,
+                &format!("{name}.blocks"),
+                |builder, name, [branch]| Block::new(builder, name, width, branch),
+            ),
         }
     }
 
@@ -143,8 +127,7 @@ impl Stage {
 impl Block {
     fn new(builder: &mut ParamBuilder, name: &str, width: i64, branch: Branch) -> Block {
         let linear = |builder: &mut ParamBuilder, part: &str, inputs, outputs| {
-            let initial = [Init::Normal(0.02), Init::Constant(0.0)];
-            Linear::with(builder, &format!("{name}.{part}"), inputs, outputs, initial)
+            Linear::of_block(builder, &format!("{name}.{part}"), inputs, outputs)
         };
         let depthwise = Shape::depthwise(width, 7).biased();
         Block {

@@ -2,6 +2,7 @@
 //! timm; and of what is frozen and loaded.
 
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
 };
@@ -147,7 +148,7 @@ pub(super) fn pattern(count: i64, index: i64) -> Tensor {
 }
 
 /// Weights for all tensors of a backbone, by the formula of `fill` in `scripts/golden_backbones.py`.
-fn patterned(backbone: &Backbone, size: i64) -> State {
+pub(super) fn patterned(backbone: &Backbone, size: i64) -> State {
     let mut builder = ParamBuilder::default();
     let input = TrunkInput {
         channels: 3,
@@ -195,11 +196,37 @@ pub(super) fn shortened(tensor: &Tensor) -> Tensor {
 }
 
 /// The features of images that are already as the backbone's input makes them, in the layout that they have.
-fn forward(network: &Network, images: &Tensor, train: bool) -> Tensor {
+pub(super) fn forward(network: &Network, images: &Tensor, train: bool) -> Tensor {
     let context = network.context(train);
     network
         .embeddings(&context, &network.maps(&context, images))
         .embeddings
+}
+
+/// The parts of a flat gradient, by the names of parameters, with the numbers of kernels in the order of PyTorch.
+pub(super) fn parts_of(network: &Network, gradient: &Tensor) -> BTreeMap<String, Tensor> {
+    let mut first = 0;
+    let part = |(name, like): (&str, &Tensor)| {
+        let count = like.numel() as i64;
+        let part = gradient.narrow(0, first, count);
+        first += count;
+        // The numbers of a kernel may lie with their channels side by side.
+        let part = match like.is_contiguous() {
+            true => part,
+            false => part
+                .view_as(&like.permute([0, 2, 3, 1]))
+                .permute([0, 3, 1, 2])
+                .reshape([-1]),
+        };
+        (name.to_owned(), part)
+    };
+    network.parameters().map(part).collect()
+}
+
+/// The length of a tensor, and its first three numbers.
+pub(super) fn summary(tensor: &Tensor) -> Tensor {
+    let numbers = tensor.to_kind(Kind::Double).reshape([-1]);
+    Tensor::cat(&[numbers.norm().view([1]), numbers.narrow(0, 0, 3)], 0)
 }
 
 #[test]
@@ -233,29 +260,10 @@ fn features_and_gradients_are_those_of_torchvision_and_timm() {
         let gradient = network.gradient(
             &(&features * pattern(features.numel() as i64, 3).view_as(&features)).sum(None),
         );
-        let sizes: Vec<i64> = network
-            .parameters()
-            .map(|(_, parameter)| parameter.numel() as i64)
-            .collect();
-        let parts = gradient.split_with_sizes(&sizes, 0);
+        let parts = parts_of(&network, &gradient);
         for (parameter, expected) in case["gradients"].as_object().unwrap() {
-            let place = network
-                .parameters()
-                .position(|(candidate, _)| candidate == parameter)
-                .unwrap();
-            let like = network.parameters().nth(place).unwrap().1;
-            // The numbers of a kernel may lie with their channels side by side.
-            let part = match like.is_contiguous() {
-                true => parts[place].shallow_clone(),
-                false => parts[place]
-                    .view_as(&like.permute([0, 2, 3, 1]))
-                    .permute([0, 3, 1, 2])
-                    .reshape([-1]),
-            };
-            let part = part.to_kind(Kind::Double);
-            let found = Tensor::cat(&[part.norm().view([1]), part.narrow(0, 0, 3)], 0);
             assert_close(
-                &found,
+                &summary(&parts[parameter]),
                 &tensor(expected),
                 1e-3,
                 &format!("gradient of {name} {parameter}"),
@@ -404,7 +412,7 @@ fn small(batch_norm: BatchNorm, freeze: &[&str]) -> Network {
     Network::pretrained(config, &weights, 0, Device::Cpu).unwrap()
 }
 
-fn bytes(count: i64, size: i64) -> Tensor {
+pub(super) fn bytes(count: i64, size: i64) -> Tensor {
     ((pattern(count * 3 * size * size, 2) + 1.0) * 127.5)
         .to_kind(Kind::Uint8)
         .view([count, 3, size, size])

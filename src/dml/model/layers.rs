@@ -592,6 +592,27 @@ impl Linear {
         }
     }
 
+    /// Returns a linear layer with the initial parameters of transformers.
+    pub(super) fn normal(
+        builder: &mut ParamBuilder,
+        name: &str,
+        inputs: i64,
+        outputs: i64,
+    ) -> Linear {
+        let initial = [Init::Normal(0.02), Init::Constant(0.0)];
+        Linear::with(builder, name, inputs, outputs, initial)
+    }
+
+    /// Returns a linear layer of a block: like [`normal`](Self::normal), with an adapter if the network has any.
+    pub(super) fn of_block(
+        builder: &mut ParamBuilder,
+        name: &str,
+        inputs: i64,
+        outputs: i64,
+    ) -> Linear {
+        Linear::normal(builder, name, inputs, outputs).adapted(builder, name)
+    }
+
     /// Returns a linear layer without bias.
     pub(super) fn unbiased(
         builder: &mut ParamBuilder,

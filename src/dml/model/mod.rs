@@ -13,6 +13,8 @@
 //! of the backbone's own code, but come from [`crate::random`] and so are the same on every device; or they come from a
 //! file, see [`weights`].
 
+#[cfg(test)]
+mod adapters_tests;
 mod average;
 mod backbone;
 mod bn_inception;
@@ -54,7 +56,7 @@ pub use self::{
     config::{ModelError, NetworkConfig},
     heads::Forward,
     input::Normalization,
-    torchscript::TorchScript,
+    torchscript::{TorchScript, TorchScriptError},
 };
 use self::{
     depth::StochasticDepth,

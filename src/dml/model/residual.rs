@@ -1,4 +1,4 @@
-//! Blocks of trunks that are computed again for their gradient.
+//! Residual blocks of trunks: in stages, and computed again for their gradient.
 //!
 //! With checkpointing (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016), only the input of a block is kept,
 //! and the rest is computed again for its gradient. The gradient has the same bits.
@@ -7,7 +7,10 @@ use std::{ops::Range, sync::Arc};
 
 use tch::Tensor;
 
-use super::layers::{ForwardContext, ParamBuilder};
+use super::{
+    depth::Branch,
+    layers::{ForwardContext, ParamBuilder},
+};
 use crate::libtorch;
 
 /// A block whose inner values can be computed again.
@@ -47,6 +50,47 @@ impl<B: 'static> Recomputable<B> {
         libtorch::recomputed(input, parameters, move |input| {
             forward(&block, &lasting.context(), input)
         })
+    }
+}
+
+/// The blocks of one stage.
+#[derive(Clone, Debug)]
+pub(super) struct StageBlocks {
+    /// Their numbers among the blocks of all stages.
+    numbers: Range<usize>,
+    /// The number of blocks of all stages.
+    all: usize,
+}
+
+impl StageBlocks {
+    /// Returns those of stages with these numbers of blocks.
+    pub(super) fn of_stages<const S: usize>(counts: [usize; S]) -> [StageBlocks; S] {
+        let all = counts.iter().sum();
+        let mut next = 0;
+        counts.map(|count| {
+            let numbers = next..next + count;
+            next = numbers.end;
+            StageBlocks { numbers, all }
+        })
+    }
+
+    /// Returns the blocks that `make` builds, given the builder, the name of a block, `NAME.0` for the first, and its
+    /// branches. Each begins a layer, which the first shares with what the stage has before it.
+    pub(super) fn build<B: 'static, const N: usize>(
+        self,
+        builder: &mut ParamBuilder,
+        name: &str,
+        make: impl Fn(&mut ParamBuilder, &str, [Branch; N]) -> B,
+    ) -> Vec<Recomputable<B>> {
+        let block = |(place, number): (usize, usize)| {
+            if place > 0 {
+                builder.begin_layer();
+            }
+            let branches = Branch::of_block(number, self.all);
+            let name = format!("{name}.{place}");
+            Recomputable::new(builder, |builder| make(builder, &name, branches))
+        };
+        self.numbers.enumerate().map(block).collect()
     }
 }
 
@@ -163,12 +207,15 @@ mod tests {
 
     #[test]
     fn adapters_are_computed_again_too() {
-        let mut config = config(Backbone::VitS16(VitS16::default()), 32);
-        config.model.lora = Some(schema::Lora::default());
-        let images = images(4, 32);
-        let whole = pass(&network(&config), &images, None);
-        config.model.checkpointing = true;
-        assert!(pass(&network(&config), &images, None) == whole);
+        for (backbone, side) in backbones() {
+            let name = backbone.key();
+            let mut config = config(backbone, side);
+            config.model.lora = Some(schema::Lora::default());
+            let images = images(4, side);
+            let whole = pass(&network(&config), &images, None);
+            config.model.checkpointing = true;
+            assert!(pass(&network(&config), &images, None) == whole, "{name}");
+        }
     }
 
     #[test]

@@ -4,8 +4,6 @@
 //! Maps that windows do not cover exactly are padded with zeros at the end, and are not shifted where one window covers
 //! them, as torchvision does. With images of 224 pixels, or a multiple of that, nothing is padded.
 
-use std::ops::Range;
-
 use schema::{SwinB, SwinT};
 use tch::{Device, Kind, Tensor};
 
@@ -14,7 +12,7 @@ use super::{
     layers::{
         Conv, Convolutions, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape,
     },
-    residual::Recomputable,
+    residual::{Recomputable, StageBlocks},
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::{Made, Naming, Unneeded},
 };
@@ -63,28 +61,17 @@ struct Block {
     heads: i64,
 }
 
-fn linear(builder: &mut ParamBuilder, name: &str, inputs: i64, outputs: i64) -> Linear {
-    let initial = [Init::Normal(0.02), Init::Constant(0.0)];
-    Linear::with(builder, name, inputs, outputs, initial)
-}
-
 impl Swin {
     fn new(builder: &mut ParamBuilder, width: i64, stages: Stages) -> Swin {
         builder.convolutions = Convolutions::Normal(0.02);
         let patches = Shape::new(3, width, 4).stride(4).padding(0).biased();
-        let all = stages.iter().sum();
-        let mut first = 0;
-        let mut stage = |builder: &mut ParamBuilder, (number, blocks): (u32, usize)| {
-            let blocks = first..first + blocks;
-            first = blocks.end;
-            Stage::new(builder, number, blocks, all, width << number)
-        };
+        let stages = StageBlocks::of_stages(stages);
         Swin {
             patches: Conv::new(builder, "patch_embed.proj", patches),
             patch_norm: LayerNorm::new(builder, "patch_embed.norm", width, EPSILON),
             stages: (0..)
                 .zip(stages)
-                .map(|numbered| stage(builder, numbered))
+                .map(|(number, blocks)| Stage::new(builder, number, blocks, width << number))
                 .collect(),
             norm: LayerNorm::new(builder, "norm", 8 * width, EPSILON),
         }
@@ -92,14 +79,7 @@ impl Swin {
 }
 
 impl Stage {
-    /// Returns a stage of these blocks of `all`.
-    fn new(
-        builder: &mut ParamBuilder,
-        number: u32,
-        blocks: Range<usize>,
-        all: usize,
-        width: i64,
-    ) -> Stage {
+    fn new(builder: &mut ParamBuilder, number: u32, blocks: StageBlocks, width: i64) -> Stage {
         builder.begin_layer();
         let name = format!("layers.{number}");
         let downsample = |builder: &mut ParamBuilder| {
@@ -117,20 +97,11 @@ impl Stage {
         };
         Stage {
             downsample: (number > 0).then(|| downsample(builder)),
-            blocks: (0..)
-                .zip(blocks)
-                .map(|(number, block): (u32, usize)| {
-                    // The first block shares its layer with what halves the map.
-                    if number > 0 {
-                        builder.begin_layer();
-                    }
-                    let name = format!("{name}.blocks.{number}");
-                    let branches = Branch::of_block(block, all);
-                    Recomputable::new(builder, |builder| {
-                        Block::new(builder, &name, width, branches)
-                    })
-                })
-                .collect(),
+            blocks: blocks.build(
+                builder,
+                &format!("{name}.blocks"),
+                |builder, name, branches| Block::new(builder, name, width, branches),
+            ),
         }
     }
 
@@ -287,12 +258,12 @@ impl Block {
                 &[distances, heads],
                 Init::Normal(0.02),
             ),
-            queries_keys_values: linear(builder, &part("attn.qkv"), width, 3 * width),
-            projection: linear(builder, &part("attn.proj"), width, width),
+            queries_keys_values: Linear::of_block(builder, &part("attn.qkv"), width, 3 * width),
+            projection: Linear::of_block(builder, &part("attn.proj"), width, width),
             before_layers: LayerNorm::new(builder, &part("norm2"), width, EPSILON),
             layers: [
-                linear(builder, &part("mlp.fc1"), width, 4 * width),
-                linear(builder, &part("mlp.fc2"), 4 * width, width),
+                Linear::of_block(builder, &part("mlp.fc1"), width, 4 * width),
+                Linear::of_block(builder, &part("mlp.fc2"), 4 * width, width),
             ],
             branches,
             heads,

@@ -14,8 +14,13 @@ use tch::{CModule, Device, Kind, Tensor, jit::f_set_graph_executor_optimize, no_
 
 use schema::{BatchNorm, ImageInput, Model};
 
-use super::{ModelError, input};
+use super::input;
 use crate::parameters::is_finite;
+
+/// A file that is no TorchScript module, or a module that is no trunk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the TorchScript module cannot be used: {0}")]
+pub struct TorchScriptError(String);
 
 /// A TorchScript module with its input and output.
 #[derive(Clone, PartialEq)]
@@ -41,7 +46,7 @@ impl TorchScript {
         input: &ImageInput,
         channels: i64,
         image_size: i64,
-    ) -> Result<TorchScript, ModelError> {
+    ) -> Result<TorchScript, TorchScriptError> {
         let (module, _) = load(&file, Device::Cpu)?;
         let shape = [
             2,
@@ -76,7 +81,7 @@ impl TorchScript {
     ///
     /// # Errors
     /// It is not a module, or has no parameters.
-    pub fn parameters(file: &[u8]) -> Result<usize, ModelError> {
+    pub fn parameters(file: &[u8]) -> Result<usize, TorchScriptError> {
         Ok(load(file, Device::Cpu)?.1.len())
     }
 
@@ -86,17 +91,20 @@ impl TorchScript {
     }
 }
 
-/// Checks the settings that a module, whose buffers are not accessible, can have.
-pub(super) fn check(model: &Model) -> Result<(), ModelError> {
+/// Checks the settings that a module, whose buffers are not accessible, can have, and that it is there.
+pub(super) fn check(model: &Model, module: Option<&TorchScript>) -> Result<(), TorchScriptError> {
     if model.batch_norm != BatchNorm::FrozenStatistics {
         let why = "its batch norms always use their stored statistics: set `frozen_statistics`";
         return Err(refused(why.to_owned()));
     }
-    Ok(())
+    match module {
+        Some(_) => Ok(()),
+        None => Err(refused("the module itself is missing".to_owned())),
+    }
 }
 
-fn refused(why: String) -> ModelError {
-    ModelError::TorchScript { why }
+fn refused(why: String) -> TorchScriptError {
+    TorchScriptError(why)
 }
 
 /// Returns an error of libtorch without its location in libtorch's sources.
@@ -108,7 +116,10 @@ fn last_line(message: &str) -> &str {
         .unwrap_or(message)
 }
 
-fn load(mut file: &[u8], device: Device) -> Result<(CModule, Vec<(String, Tensor)>), ModelError> {
+fn load(
+    mut file: &[u8],
+    device: Device,
+) -> Result<(CModule, Vec<(String, Tensor)>), TorchScriptError> {
     let unreadable = |error: tch::TchError| {
         let message = error.to_string();
         refused(format!(
@@ -139,7 +150,7 @@ fn load(mut file: &[u8], device: Device) -> Result<(CModule, Vec<(String, Tensor
     }
 }
 
-fn are_finite(parameters: &[(String, Tensor)]) -> Result<(), ModelError> {
+fn are_finite(parameters: &[(String, Tensor)]) -> Result<(), TorchScriptError> {
     match parameters.iter().find(|(_, tensor)| !is_finite(tensor)) {
         Some((name, _)) => Err(refused(format!(
             "its parameter `{name}` has NaN or infinite numbers"
@@ -268,7 +279,7 @@ mod tests {
 
     #[test]
     fn files_and_settings_that_cannot_be_are_refused_in_a_sentence() {
-        let message = |found: Result<TorchScript, ModelError>| found.unwrap_err().to_string();
+        let message = |found: Result<TorchScript, TorchScriptError>| found.unwrap_err().to_string();
         let of = |file| message(TorchScript::new(file, &ImageInput::IMAGENET, 3, 16));
         assert!(
             of(b"no zip".to_vec()).contains("it is no file of `torch.jit.save`"),

@@ -1752,9 +1752,9 @@ fn blocks_are_skipped_and_computed_again_where_there_are_some() {
         (".vit_s16 = {}", "drop_path = 1.0", "from 0 to below 1"),
         (".vit_s16 = {}", "drop_path = nan", "from 0 to below 1"),
         (
-            ".convnext_t = {}",
+            ".resnet50 = {}",
             "lora = {}",
-            "`convnext_t` takes no adapters",
+            "`resnet50` has no blocks for that",
         ),
         (".vit_s16 = {}", "lora.rank = 0", "expected 1 to 1024"),
         (

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use dml::{
     libtorch,
     model::{
-        ModelError, Network, NetworkConfig, TorchScript, is_native_on_cpu,
+        Network, NetworkConfig, TorchScript, TorchScriptError, is_native_on_cpu,
         weights::{self, Published, WeightsMismatch},
     },
     tensor_file::{self, TensorFile},
@@ -147,7 +147,7 @@ fn fit_module(file: &Path) -> Result<Fitted, Failed> {
     }
 }
 
-fn not_a_module(file: &Path, error: &ModelError) -> Failed {
+fn not_a_module(file: &Path, error: &TorchScriptError) -> Failed {
     match TensorFile::open(file) {
         Ok(opened) if opened.is_torchscript() => {
             Failed::data(format!("`{}`: {error}", file.display()))

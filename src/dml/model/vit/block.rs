@@ -63,12 +63,6 @@ impl Activation {
     }
 }
 
-/// Returns a linear layer with the initial parameters of a transformer.
-pub(super) fn linear(builder: &mut ParamBuilder, name: &str, inputs: i64, outputs: i64) -> Linear {
-    let initial = [Init::Normal(0.02), Init::Constant(0.0)];
-    Linear::with(builder, name, inputs, outputs, initial)
-}
-
 /// Two layers with an activation between them: `NAME.fc1` and `NAME.fc2`.
 #[derive(Debug)]
 pub(super) struct Layers {
@@ -90,8 +84,8 @@ impl Layers {
             Activation::Gelu | Activation::QuickGelu | Activation::TanhGelu => hidden,
         };
         Layers {
-            first: linear(builder, &format!("{name}.fc1"), width, outputs),
-            second: linear(builder, &format!("{name}.fc2"), hidden, width),
+            first: Linear::normal(builder, &format!("{name}.fc1"), width, outputs),
+            second: Linear::normal(builder, &format!("{name}.fc2"), hidden, width),
             activation,
         }
     }
@@ -132,7 +126,6 @@ impl Block {
         shape: BlockShape,
         branches: [Branch; 2],
     ) -> Block {
-        builder.begin_layer();
         let width = shape.width;
         let norm = |builder: &mut ParamBuilder, part: &str| {
             LayerNorm::new(builder, &format!("{name}.{part}"), width, shape.epsilon)
@@ -141,7 +134,7 @@ impl Block {
         let [qkv, proj, mlp] =
             ["attn.qkv", "attn.proj", "mlp"].map(|part| format!("{name}.{part}"));
         let queries_keys_values = match shape.has_bias {
-            true => linear(builder, &qkv, width, 3 * width),
+            true => Linear::normal(builder, &qkv, width, 3 * width),
             false => Linear::unbiased(builder, &qkv, width, 3 * width, Init::Normal(0.02)),
         };
         let layers = |builder: &mut ParamBuilder| {
@@ -150,7 +143,7 @@ impl Block {
         Block {
             before_attention,
             queries_keys_values: queries_keys_values.adapted(builder, &qkv),
-            projection: linear(builder, &proj, width, width).adapted(builder, &proj),
+            projection: Linear::of_block(builder, &proj, width, width),
             before_layers: norm(builder, "norm2"),
             layers: layers(builder),
             scales: shape.scales.map(|parts| {

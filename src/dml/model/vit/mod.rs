@@ -36,9 +36,8 @@ use self::{
     positions::{Rotation, Turned},
 };
 use super::{
-    depth::Branch,
     layers::{Conv, ForwardContext, LayerNorm, ParamBuilder, Parameter, Shape},
-    residual::Recomputable,
+    residual::{Recomputable, StageBlocks},
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::naming::Naming,
 };
@@ -230,24 +229,22 @@ impl Vit {
             true => patches.biased(),
             false => patches,
         };
+        let patches = Conv::new(builder, "patch_embed.proj", patches);
+        let first_norm = shape
+            .begins_with_norm
+            .then(|| LayerNorm::new(builder, "norm_pre", width, epsilon));
+        builder.begin_layer();
+        let [blocks] = StageBlocks::of_stages([shape.blocks]);
         Vit {
-            patches: Conv::new(builder, "patch_embed.proj", patches),
+            patches,
             class,
             registers,
             positions,
             rotation: (shape.positions == Positions::Rotary).then_some(Rotation { side }),
-            first_norm: shape
-                .begins_with_norm
-                .then(|| LayerNorm::new(builder, "norm_pre", width, epsilon)),
-            blocks: (0..shape.blocks)
-                .map(|number| {
-                    let name = format!("blocks.{number}");
-                    let branches = Branch::of_block(number, shape.blocks);
-                    Recomputable::new(builder, |builder| {
-                        Block::new(builder, &name, shape.block, branches)
-                    })
-                })
-                .collect(),
+            first_norm,
+            blocks: blocks.build(builder, "blocks", |builder, name, branches| {
+                Block::new(builder, name, shape.block, branches)
+            }),
             norm: LayerNorm::new(builder, "norm", width, epsilon),
             output: Output::new(builder, &shape),
         }

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::{
     Features, HEAD_WIDTH, VitShape,
-    block::{Layers, attended, linear, mean},
+    block::{Layers, attended, mean},
 };
 use crate::{
     model::layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
@@ -77,9 +77,9 @@ impl AttentionPool {
         let initial = Init::Normal(1.0 / (width as f64).sqrt());
         AttentionPool {
             query: builder.parameter("attn_pool.latent", &[1, 1, width], initial),
-            queries: linear(builder, "attn_pool.q", width, width),
-            keys_values: linear(builder, "attn_pool.kv", width, 2 * width),
-            projection: linear(builder, "attn_pool.proj", width, width),
+            queries: Linear::normal(builder, "attn_pool.q", width, width),
+            keys_values: Linear::normal(builder, "attn_pool.kv", width, 2 * width),
+            projection: Linear::normal(builder, "attn_pool.proj", width, width),
             norm: LayerNorm::new(builder, "attn_pool.norm", width, shape.block.epsilon),
             layers: Layers::new(builder, "attn_pool.mlp", width, shape.block.activation),
             heads: width / HEAD_WIDTH,

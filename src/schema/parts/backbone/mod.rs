@@ -147,13 +147,9 @@ pub trait BackbonePart {
         true
     }
 
-    /// True if it is made of residual blocks that images can skip, and that can be computed again for their gradient.
+    /// True if it is made of residual blocks: images can skip them, they can be computed again for their gradient, and
+    /// their linear layers can have low-rank adapters.
     fn is_made_of_blocks(&self) -> bool {
-        false
-    }
-
-    /// True if the linear layers of its blocks can have low-rank adapters.
-    fn takes_adapters(&self) -> bool {
         false
     }
 

@@ -82,10 +82,6 @@ impl<T: VitPart> BackbonePart for T {
         true
     }
 
-    fn takes_adapters(&self) -> bool {
-        true
-    }
-
     fn prefers_channels_last(&self) -> bool {
         false
     }

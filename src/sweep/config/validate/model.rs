@@ -46,6 +46,7 @@ fn blocks(model: &Model) -> Checked {
     let asked = [
         ("drop_path", model.drop_path > 0.0),
         ("checkpointing", model.checkpointing),
+        ("lora", model.lora.is_some()),
     ];
     let is_made_of_blocks = model.backbone.part().is_made_of_blocks();
     match asked.iter().find(|(_, asked)| *asked && !is_made_of_blocks) {
@@ -64,14 +65,6 @@ fn adapters(model: &Model) -> Checked {
     let Some(lora) = &model.lora else {
         return Ok(());
     };
-    require(
-        model.backbone.part().takes_adapters(),
-        "model.lora",
-        format!(
-            "`{}` takes no adapters: vision transformers do",
-            model.backbone.key()
-        ),
-    )?;
     require(
         (1..=MOST_RANKS).contains(&lora.rank),
         "model.lora.rank",
