@@ -1,5 +1,5 @@
 """Tensors of backbones as other programs name them, and the features that those programs compute with them, for
-scripts/golden.py or by itself: src/dml/model/weights/testdata/programs.json.
+scripts/golden.py or by itself: programs.json and outlines.json in src/dml/model/weights/testdata.
 
 The numbers of the tensors follow from a formula of their place among the sorted names (see golden_backbones.py), so
 that only names, shapes and results are stored. Where a program is not in a Python package, its names come from a table here
@@ -18,7 +18,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from timm.models import convnext, eva, swin_transformer, vision_transformer
 
-from golden_backbones import dinov2, pattern, shortened
+from golden_backbones import dinov2, filled, pattern, shortened
 
 SIZES = {"s": {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}}
 
@@ -31,21 +31,12 @@ def saved(model):
 
 
 def numbers(tensors, zeros=()):
-    """Numbers for tensors with these names, by the formula of `fill` in golden_backbones.py."""
-    filled = {}
+    """Numbers for tensors with these names, by the formula of golden_backbones.py."""
+    found = {}
     for index, name in enumerate(sorted(tensors)):
-        tensor = tensors[name]
-        values = pattern(tensor.numel(), index).view(tensor.shape)
-        if name.endswith(zeros):
-            values = values * 0.0
-        elif tensor.dim() > 1:
-            values = values * (3.0 / tensor[0].numel()) ** 0.5
-        elif name.endswith(".weight"):
-            values = 0.6 + 0.2 * values
-        else:
-            values = 0.1 * values
-        filled[name] = values.float()
-    return filled
+        values = filled(name, tensors[name], index).float()
+        found[name] = torch.zeros_like(values) if name.endswith(zeros) else values
+    return found
 
 
 def images(size):
@@ -227,10 +218,72 @@ def cases():
     yield of_torchvision("swin_t", torchvision.models.swin_t(), 72, ("head", identity))
 
 
+def runs(tensors):
+    """Names and shapes, with `#` for the last number of a name where tensors that differ in it alone have one shape."""
+    numbers = {}
+    for name, tensor in tensors.items():
+        found = re.fullmatch(r"(.*\.)(\d+)(\..*)", name)
+        pattern, number = (f"{found[1]}#{found[3]}", int(found[2])) if found else (name, 0)
+        numbers.setdefault((pattern, tuple(tensor.shape)), []).append(number)
+    return [[pattern, min(of), max(of), list(shape)] for (pattern, shape), of in sorted(numbers.items())]
+
+
+def outline(backbone, program, tensors, blocks=None, settings=None):
+    """The names and shapes of a network too large for its numbers, from one with two of its blocks if `blocks` is given."""
+    names = runs(tensors)
+    if blocks:
+        names = [[pattern, first, blocks - 1 if last == 1 else last, shape] for pattern, first, last, shape in names]
+    return {"name": backbone, "settings": settings or {}, "program": program, "tensors": names}
+
+
+def giant_of_authors(registers):
+    """The names that timm translates: `w12` and `w3` for the layers of SwiGLU."""
+    name = "vit_giant_patch14_reg4_dinov2" if registers else "vit_giant_patch14_dinov2"
+    model = timm.create_model(name, num_classes=0, depth=2)
+    own = model.state_dict()
+    theirs = {name.replace("mlp.fc1", "mlp.w12").replace("mlp.fc2", "mlp.w3"): tensor for name, tensor in own.items()}
+    theirs["mask_token"] = torch.zeros(1, 1536)
+    if registers:
+        theirs = registers_of_authors(theirs)
+    translated = vision_transformer.checkpoint_filter_fn(dict(theirs), model)
+    assert set(translated) == set(own)
+    return theirs
+
+
+def outlines():
+    two = {"num_hidden_layers": 2, "attn_implementation": "eager"}
+    base = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, **two}
+    large = {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096, **two}
+    giant = {"hidden_size": 1536, "num_attention_heads": 24, "use_swiglu_ffn": True, **two}
+    four = {"registers": "four"}
+    program = "transformers"
+    vit = transformers.ViTConfig(**base, image_size=224, patch_size=16)
+    yield outline("vit_b16", program, saved(transformers.ViTModel(vit)), 12)
+    for backbone, size, blocks in [("dinov2_b14", base, 12), ("dinov2_l14", large, 24), ("dinov2_g14", giant, 40)]:
+        plain = transformers.Dinov2Config(**size, image_size=518, patch_size=14)
+        yield outline(backbone, program, saved(transformers.Dinov2Model(plain)), blocks)
+        registers = transformers.Dinov2WithRegistersConfig(**size, image_size=518, patch_size=14)
+        yield outline(backbone, program, saved(transformers.Dinov2WithRegistersModel(registers)), blocks, four)
+    dinov3 = transformers.DINOv3ViTConfig(**base, image_size=224, patch_size=16, num_register_tokens=4)
+    yield outline("dinov3_b16", program, saved(transformers.DINOv3ViTModel(dinov3)), 12)
+    for backbone, size, patch, blocks in [("clip_b16", base, 16, 12), ("clip_l14", large, 14, 24)]:
+        clip = transformers.CLIPVisionConfig(**size, image_size=224, patch_size=patch)
+        yield outline(backbone, program, saved(transformers.CLIPVisionModel(clip)), blocks)
+    convnext = transformers.ConvNextConfig(depths=[3, 3, 27, 3], hidden_sizes=[128, 256, 512, 1024])
+    yield outline("convnext_b", program, saved(transformers.ConvNextModel(convnext)))
+    swin = transformers.SwinConfig(embed_dim=128, depths=[2, 2, 18, 2], num_heads=[4, 8, 16, 32])
+    yield outline("swin_b", program, saved(transformers.SwinModel(swin)))
+    yield outline("dinov2_g14", "authors", giant_of_authors(False), 40)
+    yield outline("dinov2_g14", "authors", giant_of_authors(True), 40, four)
+    yield outline("convnext_b", "torchvision", torchvision.models.convnext_base().state_dict())
+    yield outline("swin_b", "torchvision", torchvision.models.swin_b().state_dict())
+
+
 def main():
-    path = pathlib.Path(__file__).parent.parent / "src/dml/model/weights/testdata/programs.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"cases": list(cases())}) + "\n")
+    folder = pathlib.Path(__file__).parent.parent / "src/dml/model/weights/testdata"
+    folder.mkdir(exist_ok=True)
+    for name, values in [("programs", cases()), ("outlines", outlines())]:
+        (folder / f"{name}.json").write_text(json.dumps({"cases": list(values)}) + "\n")
 
 
 if __name__ == "__main__":

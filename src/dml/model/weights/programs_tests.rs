@@ -1,6 +1,8 @@
 //! Files with the names of other programs, by `scripts/golden_names.py`: the backbone is recognized, and its features are
 //! those of the program.
 
+use std::{fs::File, io::Write, path::Path};
+
 use schema::{Backbone, Dinov3S16};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
@@ -81,5 +83,55 @@ fn a_bias_that_should_be_zero_and_is_not_is_no_part_of_a_backbone() {
         let read = read(&file, &backbone, None).unwrap();
         let mismatch = check(&backbone, &read.tensors, &read.others).unwrap_err();
         assert_eq!(mismatch.surplus, [zero]);
+    }
+}
+
+/// The names and shapes of a network that is too large for its numbers.
+fn outline(case: &Value) -> Vec<(String, Vec<i64>)> {
+    let of_run = |run: &Value| {
+        let (pattern, shape) = (run[0].as_str().unwrap().to_owned(), integers(&run[3]));
+        let numbers = run[1].as_u64().unwrap()..=run[2].as_u64().unwrap();
+        numbers.map(move |number| (pattern.replace('#', &number.to_string()), shape.clone()))
+    };
+    let runs = case["tensors"].as_array().unwrap().iter();
+    runs.flat_map(of_run).collect()
+}
+
+/// Writes a file of tensors with these names and shapes, in half precision. Nothing is on the disk where their numbers
+/// would be.
+fn write_outline(tensors: &[(String, Vec<i64>)], path: &Path) {
+    let mut end = 0;
+    let mut header = serde_json::Map::new();
+    for (name, shape) in tensors {
+        let first = end;
+        end += 2 * shape.iter().product::<i64>();
+        let entry = json!({ "dtype": "F16", "shape": shape, "data_offsets": [first, end] });
+        header.insert(name.clone(), entry);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut file = File::create(path).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes())
+        .unwrap();
+    file.write_all(&header).unwrap();
+    let length = 8 + header.len() as u64 + end as u64;
+    file.set_len(length).unwrap();
+}
+
+#[test]
+fn larger_networks_with_the_names_of_other_programs_are_recognized() {
+    let golden = golden(include_str!("testdata/outlines.json"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        write_outline(&outline(case), &file);
+        let every = Backbone::pretrainable().flat_map(|backbone| backbone.forms());
+        let backbone: Backbone = serde_json::from_value(json!({ name: case["settings"] })).unwrap();
+        let found = recognized(&file, every).unwrap();
+        assert!(
+            found == [backbone],
+            "{name} of {}: {found:?}",
+            case["program"]
+        );
     }
 }
