@@ -1,10 +1,12 @@
 //! Trains a backbone on noise, a step for each line it reads: `cargo bench --package dml --bench backbones -- NAME
-//! [THREADS [bf16]]`. It answers with one JSON object a step, which `benches/run.py` compares with `peers/backbones.py`.
+//! [THREADS [SIDE [bf16]]]`. It answers with one JSON object a step, which `benches/run.py` compares with
+//! `peers/backbones.py`.
 //!
-//! Batches of 32 images of 128 pixels, eight classes, batch norms with frozen statistics, an embedding of 128 numbers,
+//! Batches of 32 images of SIDE pixels (128), eight classes, batch norms with frozen statistics, an embedding of 128 numbers,
 //! multi-similarity, Adam.
 //!
-//! `cargo bench --package dml --bench backbones -- memory` prints the [`schema::Footprint`] of every backbone instead.
+//! `cargo bench --package dml --bench backbones -- memory [NAME ..]` prints the [`schema::Footprint`] of every backbone, or of
+//! these, instead.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 #![expect(clippy::disallowed_methods, reason = "nothing here is a pipe")]
@@ -25,7 +27,8 @@ use schema::{Backbone, BatchNorm, MultiSimilarity, Precision};
 use tch::{Device, Kind, Tensor};
 
 const BATCH: i64 = 32;
-const SIZE: i64 = 128;
+/// Pixels of a side, unless an argument says otherwise.
+const SIDE: i64 = 128;
 const PER_CLASS: i64 = 4;
 
 fn main() -> ExitCode {
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
         .collect();
     let key = arguments.first().map_or("", String::as_str);
     if key == "memory" {
-        print_footprints();
+        print_footprints(&arguments[1..]);
         return ExitCode::SUCCESS;
     }
     let named = |key: &str| Backbone::every().into_iter().find(|one| one.key() == key);
@@ -50,21 +53,18 @@ fn main() -> ExitCode {
         println!("the first argument is `memory` or the key of a backbone, such as resnet50");
         return ExitCode::FAILURE;
     };
-    tch::set_num_threads(
-        arguments
-            .get(1)
-            .and_then(|threads| threads.parse().ok())
-            .unwrap_or(1),
-    );
+    let number = |place: usize| arguments.get(place).and_then(|number| number.parse().ok());
+    tch::set_num_threads(number(1).unwrap_or(1) as i32);
+    let side = number(2).unwrap_or(SIDE);
     let rounded = arguments
-        .get(2)
+        .get(3)
         .is_some_and(|precision| precision == "bf16");
-    let mut config = NetworkConfig::new(backbone, 3, SIZE, Some(128));
+    let mut config = NetworkConfig::new(backbone, 3, side, Some(128));
     config.model.batch_norm = BatchNorm::FrozenStatistics;
     if rounded {
         config.model.precision = Precision::Bf16;
     }
-    let mut training = Training::new(config);
+    let mut training = Training::new(config, side);
     for _ in io::stdin().lines() {
         let (begun, spent_before) = (Instant::now(), spent());
         training.step();
@@ -86,7 +86,7 @@ struct Training {
 }
 
 impl Training {
-    fn new(config: NetworkConfig) -> Training {
+    fn new(config: NetworkConfig, side: i64) -> Training {
         let mut network = Network::new(config, 0, Device::Cpu)
             .expect("these images pass through these backbones");
         let adam = schema::Adam {
@@ -101,7 +101,7 @@ impl Training {
             ),
             network,
             objective: Objective::of(ConfiguredLoss::of(Box::new(MultiSimilarity::default()))),
-            images: Tensor::randint(256, [BATCH, 3, SIZE, SIZE], (Kind::Uint8, Device::Cpu)),
+            images: Tensor::randint(256, [BATCH, 3, side, side], (Kind::Uint8, Device::Cpu)),
             labels: count.divide_scalar_mode(PER_CLASS, "floor"),
         }
     }
@@ -133,11 +133,12 @@ fn peak_mib() -> f64 {
 /// The argument for training whose blocks are computed again for their gradient.
 const CHECKPOINTING: &str = "checkpointing";
 
-/// Prints what each backbone takes for images of its native size.
-fn print_footprints() {
+/// Prints what each backbone, or each of these, takes for images of its native size.
+fn print_footprints(keys: &[String]) {
+    let is_meant = |key: &str| keys.is_empty() || keys.iter().any(|meant| meant == key);
     for backbone in Backbone::every() {
         let has_layers = !backbone.part().layers().is_empty();
-        if has_layers {
+        if has_layers && is_meant(backbone.key()) {
             let evaluation = per_pixel(&backbone, "evaluation", [32, 96]);
             let training = per_pixel(&backbone, "training", [4, 12]);
             let again = backbone.part().is_made_of_blocks().then(|| {

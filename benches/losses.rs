@@ -2,12 +2,15 @@
 //! `benches/run.py` reads.
 //!
 //! `cargo bench --package dml --bench losses -- [THREADS [WORD]]` measures the cases with WORD in their names. Each
-//! case is repeated for a while; the result is the median of processor times, which other programs disturb least. Times include the normalization of embeddings, because
-//! pytorch-metric-learning does that within each loss, and the gradient of embeddings and parameters.
+//! case is repeated for a while; the result is the median of processor times, which other programs disturb least. Times
+//! include the normalization of embeddings, because pytorch-metric-learning does that within each loss, and the gradient
+//! of embeddings and parameters.
+//!
+//! With the word `own`, it compares multi-similarity as a TorchScript module with the built-in one instead, in turns.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
-use std::{env, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
 use dml::{
     distance::normalize,
@@ -31,6 +34,17 @@ const MEMORY: i64 = 55_000;
 const MEMORY_BATCH: i64 = 64;
 /// A case is repeated for at least this time and at least three times, unless the first repetition takes longer.
 const ENOUGH: Duration = Duration::from_millis(300);
+/// Repetitions of both forms of a loss before they are compared, and while they are.
+const WARM_UP: usize = 5;
+const TURNS: usize = 60;
+
+const INIT: ClassInit = ClassInit {
+    classes: CLASSES,
+    width: WIDTH,
+    seed: 0,
+    part: 0,
+    device: Device::Cpu,
+};
 
 fn main() {
     // Cargo itself adds `--bench`.
@@ -44,6 +58,9 @@ fn main() {
         .unwrap_or(1);
     let word = arguments.get(1).map_or("", String::as_str);
     tch::set_num_threads(threads);
+    if word == "own" {
+        return compare_own();
+    }
     for (name, loss) in losses().into_iter().filter(|(name, _)| name.contains(word)) {
         let mut objective = Objective::of(ConfiguredLoss::of(loss));
         for images in BATCHES {
@@ -85,18 +102,64 @@ fn main() {
     }
 }
 
+/// Multi-similarity as a module of the user, `sweeps/losses/multi_similarity.py`.
+const OWN: &[u8] = include_bytes!("../src/dml/testdata/scripts/multi_similarity.pt");
+
+/// Compares the two forms of multi-similarity.
+fn compare_own() {
+    let cases = BATCHES.map(|images| ("loss", images, false));
+    for (kind, images, has_memory) in cases.into_iter().chain([("xbm", MEMORY_BATCH, true)]) {
+        let mut forms =
+            [own(), Box::new(schema::MultiSimilarity::default())].map(|loss| Objective {
+                memory: has_memory.then(full_memory),
+                ..Objective::of(ConfiguredLoss::of(loss))
+            });
+        let (raw, labels) = batch(images);
+        let turns = repeated_in_turns(&mut forms, |form| step(form, &raw, &labels));
+        let [own, built_in] = [0, 1].map(|form| median(turns.iter().map(|turn| turn[form])));
+        let ratio = median(turns.iter().map(|[own, built_in]| own / built_in));
+        println!(
+            r#"{{"kind": "{kind}", "batch": {images}, "own": {own}, "built_in": {built_in}, "ratio": {ratio}}}"#
+        );
+    }
+}
+
+fn own() -> Box<dyn Loss> {
+    let mut scripts = Scripts::default();
+    let script = schema::Script {
+        file: scripts.add(OWN.to_vec()),
+        settings: BTreeMap::new(),
+    };
+    let loss = loss::ScriptedLoss::new(&script, &scripts, &INIT);
+    Box::new(loss.expect("it is a loss"))
+}
+
+/// Returns the milliseconds of each form, turn by turn, without the first turns, which allocate memory.
+fn repeated_in_turns<T>(forms: &mut [T; 2], mut run: impl FnMut(&mut T)) -> Vec<[f64; 2]> {
+    let mut turn = || {
+        forms.each_mut().map(|form| {
+            let begun = spent();
+            run(form);
+            (spent() - begun).as_secs_f64() * 1000.0
+        })
+    };
+    for _ in 0..WARM_UP {
+        let _ = turn();
+    }
+    (0..TURNS).map(|_| turn()).collect()
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// Every loss with its defaults.
 fn losses() -> Vec<(&'static str, Box<dyn Loss>)> {
-    let init = &ClassInit {
-        classes: CLASSES,
-        width: WIDTH,
-        seed: 0,
-        part: 0,
-        device: Device::Cpu,
-    };
     let built = schema::Loss::every()
         .into_iter()
-        .filter_map(|loss| Some((loss.key(), loss::build(&loss, init)?)));
+        .filter_map(|loss| Some((loss.key(), loss::build(&loss, &INIT)?)));
     built.collect()
 }
 

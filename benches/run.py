@@ -3,6 +3,7 @@
 
   backbones  images per second of training a backbone, here and in Python (benches/peers/backbones.py)
   losses     milliseconds of every loss and miner, here and in Python (benches/peers/losses.py)
+  own        milliseconds of a loss of the user's own, and of the built-in one of the same formula
   training   steps per second of a training, by sweep-trainer and in Python (benches/peers/train.py)
   search     regret of `sweep`'s searches and of Optuna's samplers (benches/peers/search.py)
   eval       seconds and memory of dml::eval and of AccuracyCalculator with faiss (benches/peers/eval.py);
@@ -44,6 +45,7 @@ def main() -> int:
         "training": (training, ["trainer"]),
         "backbones": (backbones, []),
         "losses": (losses, []),
+        "own": (own, []),
         "images": (images, []),
         "search": (search, []),
         "eval": (evaluation, []),
@@ -73,12 +75,13 @@ class Failed(Exception):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "expansion", "overhead", "finished", "report", []], help="default: all")
+    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "own", "images", "search", "eval", "expansion", "overhead", "finished", "report", []], help="default: all")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--backbone", choices=["conv4", "resnet50"], default="conv4", help="of the training")
+    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, metavar="NAME", help="those to compare, instead of all")
     parser.add_argument("--image-size", type=int, default=28, help="of the training")
     parser.add_argument("--rounds", type=int, default=3, help="alternations")
     parser.add_argument("--surfaces", type=Path, help="published searches to replay, see benches/peers/search.py")
@@ -218,7 +221,16 @@ def trainer(args: argparse.Namespace, folder: Path, work: dict) -> list[tuple[fl
 
 # Backbones
 
-BACKBONES = ["bn_inception", "resnet50", "efficientnet_lite0"]
+# Pixels of a side, and the precision.
+BACKBONES = {
+    "bn_inception": (128, "f32"),
+    "resnet50": (128, "f32"),
+    "efficientnet_lite0": (128, "f32"),
+    "dinov2_s14": (224, "bf16"),
+    "dinov2_b14": (224, "bf16"),
+    "convnext_t": (224, "bf16"),
+    "swin_t": (224, "bf16"),
+}
 STEPS_OF_A_ROUND = 5
 IMAGES_OF_A_STEP = 32
 
@@ -227,27 +239,27 @@ def backbones(args: argparse.Namespace) -> str:
     """Both sides run at the same time and take turns, step by step."""
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
-    profile = [] if args.profile == "release" else ["--profile", "dev"]
-    bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "backbones", *profile, "--"]
-    subprocess.run([*bench, "resnet50"], cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
+    bench = bench_program(args, "backbones")
     lines = [
-        f"{machine(args)}, {args.threads} CPU thread{'s' if args.threads > 1 else ''}; medians of {STEPS_OF_A_ROUND * args.rounds} steps of each, in turns. Batches of 32 images of",
-        "128 pixels, batch norms with frozen statistics, multi-similarity, Adam; PyTorch's defaults there.",
+        f"{machine(args)}, {args.threads} CPU thread{'s' if args.threads > 1 else ''}; medians of {STEPS_OF_A_ROUND * args.rounds} steps of each, in turns. Batches of 32 images, batch",
+        "norms with frozen statistics, multi-similarity, Adam; PyTorch's defaults there, and its autocast for bf16.",
         "",
-        "| | images/s | there | times more | times less processor time | peak MiB | there |",
-        "| :-- | --: | --: | --: | --: | --: | --: |",
+        "| | pixels | | images/s | there | times more | times less processor time | peak MiB | there |",
+        "| :-- | --: | :-- | --: | --: | --: | --: | --: | --: |",
     ]
-    for name in BACKBONES:
+    for name in args.backbones or BACKBONES:
+        side, precision = BACKBONES[name]
+        settings = [name, str(args.threads), str(side), precision]
         ours, theirs = in_turns(
             STEPS_OF_A_ROUND * args.rounds,
-            ([*bench, name, str(args.threads)], KEEP_BUFFERS),
-            ([args.python, BACKBONES_PEER, name, str(args.threads)], {}),
+            ([bench, *settings], KEEP_BUFFERS),
+            ([args.python, BACKBONES_PEER, *settings], {}),
         )
         median = lambda key, side: statistics.median(step[key] for step in side)
         ratio = lambda key: statistics.median(there[key] / here[key] for here, there in zip(ours, theirs))
         rates = [IMAGES_OF_A_STEP / median("seconds", side) for side in (ours, theirs)]
         lines.append(
-            f"| {name} | {rates[0]:.1f} | {rates[1]:.1f} | {ratio('seconds'):.2f} | {ratio('processor'):.2f} "
+            f"| {name} | {side} | {precision} | {rates[0]:.1f} | {rates[1]:.1f} | {ratio('seconds'):.2f} | {ratio('processor'):.2f} "
             f"| {ours[-1]['peak_mib']:.0f} | {theirs[-1]['peak_mib']:.0f} |"
         )
         print(f"  {lines[-1]}", file=sys.stderr)
@@ -280,9 +292,7 @@ def next_step(program: subprocess.Popen) -> dict:
 def losses(args: argparse.Namespace) -> str:
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
-    profile = [] if args.profile == "release" else ["--profile", "dev"]
-    bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "losses", *profile, "--", str(args.threads)]
-    subprocess.run([*bench, "nothing has this name"], cwd=ROOT, check=True)
+    bench = [bench_program(args, "losses"), str(args.threads)]
     ours, theirs = [], []
     for number in range(args.rounds):
         ours.append(times_of(bench))
@@ -307,6 +317,24 @@ def losses(args: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
+def own(args: argparse.Namespace) -> str:
+    """Both forms take turns in one process."""
+    bench = [bench_program(args, "losses"), str(args.threads), "own"]
+    rounds = [cases_of(bench) for _ in range(args.rounds)]
+    lines = [
+        f"{machine(args)}, {args.threads} CPU thread{'s' if args.threads > 1 else ''}; medians of {args.rounds} rounds of 60 turns.",
+        "Milliseconds of processor time of multi-similarity with its gradient.",
+        "",
+        "| | own | built-in | ratio |",
+        "| :-- | --: | --: | --: |",
+    ]
+    for forms in zip(*rounds):
+        kind, batch = forms[0]["kind"], forms[0]["batch"]
+        times = " | ".join(f"{statistics.median(case[key] for case in forms):.2f}" for key in ("own", "built_in", "ratio"))
+        lines.append(f"| batch {batch}{' and a memory of 55,000' if kind == 'xbm' else ''} | {times} |")
+    return "\n".join(lines)
+
+
 def in_short(ours: dict, theirs: dict, batches: list[int]) -> str:
     """Returns by which factor losses are faster: the geometric mean over those that both sides have."""
     times = lambda batch: [theirs[case] / ours[case] for case in theirs if case[0] == "loss" and case[2] == batch]
@@ -318,10 +346,13 @@ KINDS = {"loss": "loss", "miner": "miner", "regularizer": "regularizer", "xbm": 
 
 
 def times_of(command: list) -> dict[tuple[str, str, int], float]:
+    return {(case["kind"], case["name"], case["batch"]): case["milliseconds"] for case in cases_of(command)}
+
+
+def cases_of(command: list) -> list[dict]:
     environment = os.environ | KEEP_BUFFERS
     answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment)
-    cases = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
-    return {(case["kind"], case["name"], case["batch"]): case["milliseconds"] for case in cases}
+    return [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
 
 
 def median_times(rounds: list[dict]) -> dict:
@@ -469,13 +500,12 @@ def evaluation_row(name: str, rounds: list[tuple[dict, dict | None]]) -> str:
 def images(args: argparse.Namespace) -> str:
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
-    profile = [] if args.profile == "release" else ["--profile", "dev"]
+    loader = bench_program(args, "loader")
     peer = [args.python, ROOT / "benches/peers/images.py"]
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "photographs"
         subprocess.run([*peer, files, "--make", "600"], check=True)
-        bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "loader", *profile, "--", files, "2"]
-        subprocess.run(bench, cwd=ROOT, check=True, capture_output=True)
+        bench = [loader, files, "2"]
         ours, theirs = [], []
         for number in range(args.rounds):
             ours.append(rates_of(bench))

@@ -2,8 +2,8 @@
 """Trains a backbone on noise with torchvision, timm and pytorch-metric-learning, as benches/backbones.rs does here.
 
 Does a step and prints one JSON object for each line it reads. Everything has PyTorch's defaults except that batch norms
-are in evaluation mode, as in the Reality Check. Needs the packages of `make golden`:
-.venv-golden/bin/python benches/peers/backbones.py NAME [THREADS]
+are in evaluation mode, as in the Reality Check. With `bf16`, the model runs under autocast. Needs the packages of
+`make golden`: .venv-golden/bin/python benches/peers/backbones.py NAME [THREADS [SIDE [bf16]]]
 """
 
 import json
@@ -11,12 +11,13 @@ import resource
 import sys
 import time
 
+import timm
 import torch
 import torchvision
 from pytorch_metric_learning.losses import MultiSimilarityLoss
 from torch import nn
 
-BATCH, SIZE, PER_CLASS, WIDTH = 32, 128, 4, 128
+BATCH, PER_CLASS, WIDTH = 32, 4, 128
 
 
 class ConvNorm(nn.Sequential):
@@ -48,7 +49,7 @@ class Block(nn.Module):
         return torch.cat([branch(map) for branch in self.branches], 1)
 
 
-def bn_inception():
+def bn_inception(_):
     return nn.Sequential(
         ConvNorm(3, 64, 7, 2),
         nn.MaxPool2d(3, 2, ceil_mode=True),
@@ -71,14 +72,27 @@ def bn_inception():
     )
 
 
-def resnet50():
+def resnet50(_):
     return torchvision.models.resnet50(num_classes=WIDTH)
 
 
-def efficientnet_lite0():
-    import timm
+def of_timm(name):
+    return lambda _: timm.create_model(name, num_classes=WIDTH)
 
-    return timm.create_model("tf_efficientnet_lite0", num_classes=WIDTH)
+
+def transformer(name):
+    return lambda side: timm.create_model(name, num_classes=WIDTH, img_size=side)
+
+
+MODELS = {
+    "bn_inception": bn_inception,
+    "resnet50": resnet50,
+    "efficientnet_lite0": of_timm("tf_efficientnet_lite0"),
+    "dinov2_s14": transformer("vit_small_patch14_dinov2"),
+    "dinov2_b14": transformer("vit_base_patch14_dinov2"),
+    "convnext_t": of_timm("convnext_tiny"),
+    "swin_t": transformer("swin_tiny_patch4_window7_224"),
+}
 
 
 def set_bn_eval(module):
@@ -87,15 +101,17 @@ def set_bn_eval(module):
 
 
 def main():
-    torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
-    model = {"bn_inception": bn_inception, "resnet50": resnet50, "efficientnet_lite0": efficientnet_lite0}[sys.argv[1]]()
-    model.train().apply(set_bn_eval)
+    name, threads, side, precision = [*sys.argv[1:], *["1", "128", "f32"][len(sys.argv) - 2 :]]
+    torch.set_num_threads(int(threads))
+    model = MODELS[name](int(side)).train().apply(set_bn_eval)
     loss, optimizer = MultiSimilarityLoss(2, 50, 0.5), torch.optim.Adam(model.parameters(), lr=1e-6)
-    images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.arange(BATCH) // PER_CLASS
+    images, labels = torch.randn(BATCH, 3, int(side), int(side)), torch.arange(BATCH) // PER_CLASS
     for _ in sys.stdin:
         begun, spent = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
-        loss(model(images), labels).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            embeddings = model(images)
+        loss(embeddings.float(), labels).backward()
         optimizer.step()
         seconds, processor = time.perf_counter() - begun, time.process_time() - spent
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
