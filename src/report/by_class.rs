@@ -150,20 +150,19 @@ impl<'a> CellsByClass<'a> {
 
 impl<'a> CellByClass<'a> {
     fn of(scores: &'a ClassScores, runs: &RowRuns<'_>, metric: Metric) -> Option<CellByClass<'a>> {
-        let mut cell = CellByClass(BTreeMap::new());
-        for row in runs.runs.iter().chain(&runs.repeats) {
-            if row.measured(metric).is_none() {
-                continue;
-            }
-            let condition = Condition::of(row);
-            // Two runs of one seed and fold: their values are averaged elsewhere.
-            if cell.0.insert(condition, scores.get(row, metric)?).is_some() {
-                return None;
-            }
+        let rows = runs.runs.iter().chain(&runs.repeats);
+        let measured = rows.filter(|row| row.measured(metric).is_some());
+        let by_class: Option<Vec<(Condition, &ByClass)>> = measured
+            .map(|row| Some((Condition::of(row), scores.get(row, metric)?)))
+            .collect();
+        let cell = ByCondition::of(by_class?);
+        // Two runs of one seed and fold: their values are averaged elsewhere.
+        if cell.has_several_of_one() {
+            return None;
         }
-        let mut all = cell.0.values();
-        let first = *all.next()?;
-        all.all(|run| run.has_queries_of(first)).then_some(cell)
+        let first = *cell.values().next()?;
+        let is_one = cell.values().all(|run| run.has_queries_of(first));
+        is_one.then_some(CellByClass(cell))
     }
 }
 

@@ -7,6 +7,9 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::{tex, text::one_line};
 
+/// The number of series that can be told apart.
+pub(crate) const DISTINCT: usize = COLORS * DASHES.len();
+
 /// What the roles look like. The series are the colors of Okabe & Ito, which color-blind readers can tell
 /// apart, darkened until they contrast with the paper.
 pub(crate) const STYLE: &str = include_str!("drawing.css");

@@ -84,7 +84,7 @@ fn table_of(rows: &[Row]) -> Table {
         equal_within: None,
         caption: &caption,
     };
-    table(rows, &description).unwrap()
+    table(rows, &description)
 }
 
 /// A table with a name for each of them.

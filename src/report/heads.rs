@@ -1,14 +1,12 @@
 //! The heads of a network, each measured alone: rows below that of the whole, which is what is compared with others.
 
-use polars::prelude::PolarsResult;
 use schema::Metric;
 
 use crate::{
     Row, RunState,
-    frame::{self, Records},
     gather::RowRuns,
-    key::CellIndex,
     model::{Cell, Part, RunResult, Value},
+    records::{of_metric, summary},
 };
 
 /// What one head is called, and its cells in one group of columns.
@@ -20,13 +18,11 @@ pub(crate) struct HeadPart {
 
 /// The parts of a line's heads; none for a network with one head, or before anything is measured. `whole` is the part of
 /// the joined embedding.
-pub(crate) fn parts(runs: &RowRuns<'_>, whole: &Part) -> PolarsResult<Vec<HeadPart>> {
+pub(crate) fn parts(runs: &RowRuns<'_>, whole: &Part) -> Vec<HeadPart> {
     let heads = names(runs).iter().enumerate();
-    let parts = heads.map(|(head, name)| {
-        Ok(HeadPart {
-            name: name.clone(),
-            part: part(head, runs, whole)?,
-        })
+    let parts = heads.map(|(head, name)| HeadPart {
+        name: name.clone(),
+        part: part(head, runs, whole),
     });
     parts.collect()
 }
@@ -44,26 +40,18 @@ fn has_heads(row: &Row) -> bool {
     }
 }
 
-fn part(head: usize, runs: &RowRuns<'_>, whole: &Part) -> PolarsResult<Part> {
-    let mut records = Vec::new();
-    for metric in 0..runs.metrics.len() {
-        let cell = CellIndex { line: 0, metric };
-        frame::add(&mut records, cell, runs, |row, metric| {
-            row.measured_of_head(head, metric)
-        });
-    }
-    let summaries = Records::new(&records)?.summaries()?;
-    let cells = runs.metrics.iter().enumerate().map(|(metric, of)| {
-        let summary = summaries.get(&CellIndex { line: 0, metric });
+fn part(head: usize, runs: &RowRuns<'_>, whole: &Part) -> Part {
+    let cells = runs.metrics.iter().map(|&metric| {
+        let records = of_metric(runs, |row| row.measured_of_head(head, metric));
         Cell {
-            value: summary.map_or(Value::Missing, |summary| Value::Measured(*summary)),
-            runs: measured(head, runs, *of),
+            value: summary(&records).map_or(Value::Missing, Value::Measured),
+            runs: measured(head, runs, metric),
             of: runs.runs.len(),
             significance: None,
             ties: None,
         }
     });
-    Ok(Part {
+    Part {
         cells: cells.collect(),
         footnote: None,
         results: runs
@@ -72,7 +60,7 @@ fn part(head: usize, runs: &RowRuns<'_>, whole: &Part) -> PolarsResult<Part> {
             .map(|row| result(head, row, runs))
             .collect(),
         ..whole.clone()
-    })
+    }
 }
 
 /// The number of runs that measured a metric of a head.

@@ -1,7 +1,7 @@
 //! Records in, comparison tables out.
 //!
-//! The runs of a sweep are gathered into lines (`gather`), their records into one polars data frame
-//! (`frame`), which answers every question about values: the mean of a cell, the differences of two.
+//! The runs of a sweep are gathered into lines (`gather`), what they measured into cells (`records`),
+//! which answer every question about values: the mean of a cell, the differences of two.
 //! `comparison` compares rows on the same seeds; `significance` marks the best of each column and what is
 //! not distinguishable from it, `claims` says it in words; `table` assembles a view (`model`) in one of several layouts; [`Table::markdown`], [`Table::csv`] and
 //! [`Table::terminal`] render it. [`statistics`](fn@statistics) compares methods in more detail, with
@@ -26,7 +26,6 @@ mod drawing;
 mod flat;
 mod footnotes;
 mod format;
-mod frame;
 mod gather;
 mod grouping;
 mod heads;
@@ -45,6 +44,7 @@ mod number;
 mod page;
 mod pivot;
 mod provenance;
+mod records;
 mod repetition;
 mod results;
 mod row;

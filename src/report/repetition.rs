@@ -4,7 +4,7 @@
 //! the seeds that its selected values were trained with: only searches are independent then, and intervals and
 //! tests answer for another search, too.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use crate::Row;
 
@@ -25,8 +25,9 @@ pub(crate) struct Condition {
     pub(crate) fold: Option<u32>,
 }
 
-/// Values of a row by what they were measured under.
-pub(crate) type ByCondition<T> = BTreeMap<Condition, T>;
+/// Values of a row in the order of what they were measured under.
+#[derive(Clone, Debug)]
+pub(crate) struct ByCondition<T>(Vec<(Condition, T)>);
 
 /// A number of repetitions: `3 seeds`, `1 search`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,27 @@ impl Condition {
     }
 }
 
+impl<T> ByCondition<T> {
+    pub(crate) fn of(values: impl IntoIterator<Item = (Condition, T)>) -> ByCondition<T> {
+        let mut values: Vec<(Condition, T)> = values.into_iter().collect();
+        values.sort_by_key(|(condition, _)| *condition);
+        ByCondition(values)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Condition, T)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    /// True if several values were measured under the same condition.
+    pub(crate) fn has_several_of_one(&self) -> bool {
+        self.0.windows(2).any(|pair| pair[0].0 == pair[1].0)
+    }
+}
+
 impl Repetitions {
     /// `seed`, `searches`.
     pub(crate) fn noun(self) -> &'static str {
@@ -96,9 +118,8 @@ impl fmt::Display for Repetitions {
 
 /// True if the repetitions of a row are searches.
 pub(crate) fn are_searches<T>(values: &ByCondition<T>) -> bool {
-    values
-        .keys()
-        .any(|condition| condition.repetition.is_search())
+    let mut conditions = values.iter().map(|(condition, _)| condition);
+    conditions.any(|condition| condition.repetition.is_search())
 }
 
 /// Pairs the values of two rows by repetition: those of the same seed and fold; where the search of one row
@@ -126,29 +147,39 @@ pub(crate) fn pairs<'v, T>(
     .collect()
 }
 
+/// Both are in the order of their conditions.
 fn matched<'v, T>(first: &'v ByCondition<T>, second: &'v ByCondition<T>) -> Vec<Pair<'v, T>> {
-    let mut pairs: BTreeMap<Repetition, Pair<'v, T>> = BTreeMap::new();
-    for (condition, own) in first {
-        if let Some(other) = second.get(condition) {
-            let pair = pairs.entry(condition.repetition).or_insert_with(|| Pair {
-                first: Vec::new(),
-                second: Vec::new(),
-                is_matched: true,
-            });
-            pair.first.push(own);
-            pair.second.push(other);
+    let mut pairs: Vec<(Repetition, Pair<'v, T>)> = Vec::new();
+    let mut others = second.iter().peekable();
+    for (condition, own) in first.iter() {
+        while others.next_if(|(other, _)| other < condition).is_some() {}
+        let Some((_, other)) = others.next_if(|(other, _)| other == condition) else {
+            continue;
+        };
+        match pairs.last_mut() {
+            Some((repetition, pair)) if *repetition == condition.repetition => {
+                pair.first.push(own);
+                pair.second.push(other);
+            }
+            _ => {
+                let pair = Pair {
+                    first: vec![own],
+                    second: vec![other],
+                    is_matched: true,
+                };
+                pairs.push((condition.repetition, pair));
+            }
         }
     }
-    pairs.into_values().collect()
+    pairs.into_iter().map(|(_, pair)| pair).collect()
 }
 
 /// The values of each repetition, in order.
 pub(crate) fn by_repetition<T>(values: &ByCondition<T>) -> Vec<Vec<&T>> {
-    let mut all: BTreeMap<Repetition, Vec<&T>> = BTreeMap::new();
-    for (condition, value) in values {
-        all.entry(condition.repetition).or_default().push(value);
-    }
-    all.into_values().collect()
+    let repetitions = values.0.chunk_by(|a, b| a.0.repetition == b.0.repetition);
+    repetitions
+        .map(|values| values.iter().map(|(_, value)| value).collect())
+        .collect()
 }
 
 /// Repetitions united into as many groups as there are searches, or one for each if there are fewer.
@@ -193,15 +224,15 @@ mod tests {
 
     #[test]
     fn values_of_the_same_seed_belong_together() {
-        let first = [(seed(0), 1), (seed(1), 2), (seed(2), 3)].into();
-        let second = [(seed(1), 4), (seed(3), 5)].into();
+        let first = ByCondition::of([(seed(0), 1), (seed(1), 2), (seed(2), 3)]);
+        let second = ByCondition::of([(seed(1), 4), (seed(3), 5)]);
         assert_eq!(paired(&first, &second), [(vec![2], vec![4])]);
     }
 
     #[test]
     fn values_of_the_same_search_belong_together_seed_by_seed() {
-        let first = [(search(0, 0), 1), (search(0, 1), 2), (search(1, 2), 3)].into();
-        let second = [(search(0, 1), 4), (search(0, 0), 5), (search(1, 2), 6)].into();
+        let first = ByCondition::of([(search(0, 0), 1), (search(0, 1), 2), (search(1, 2), 3)]);
+        let second = ByCondition::of([(search(0, 1), 4), (search(0, 0), 5), (search(1, 2), 6)]);
         assert_eq!(
             paired(&first, &second),
             [(vec![1, 2], vec![5, 4]), (vec![3], vec![6])]
@@ -210,13 +241,13 @@ mod tests {
 
     #[test]
     fn the_seeds_of_a_row_without_a_search_are_dealt_to_the_searches() {
-        let searched = [(search(0, 0), 1), (search(0, 1), 2), (search(1, 2), 3)].into();
-        let fixed = [(seed(0), 4), (seed(1), 5), (seed(2), 6)].into();
+        let searched = ByCondition::of([(search(0, 0), 1), (search(0, 1), 2), (search(1, 2), 3)]);
+        let fixed = ByCondition::of([(seed(0), 4), (seed(1), 5), (seed(2), 6)]);
         assert_eq!(
             paired(&searched, &fixed),
             [(vec![1, 2], vec![4, 6]), (vec![3], vec![5])]
         );
-        let single = [(seed(7), 8)].into();
+        let single = ByCondition::of([(seed(7), 8)]);
         assert_eq!(paired(&single, &searched), [(vec![8], vec![1, 2])]);
     }
 }

@@ -1,6 +1,5 @@
 //! Assembles the view of a table from the rows of a sweep.
 
-use polars::prelude::PolarsError;
 use schema::{Dataset, Metric};
 use serde::Deserialize;
 
@@ -21,12 +20,9 @@ use crate::{
     ties,
 };
 
-/// Why a table could not be made.
+/// Why a table could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The aggregation failed.
-    #[error("failed to aggregate the records")]
-    Aggregation(#[from] PolarsError),
     /// The CSV text could not be written.
     #[error("failed to write the table as CSV")]
     Csv(#[from] ::csv::Error),
@@ -77,16 +73,13 @@ pub struct Description<'a> {
 /// Data sets, methods and values of further axes are in the order in which they first appear in
 /// `rows`; apart from that, the order of the rows does not matter. Several rows of one line about the
 /// same run count once.
-///
-/// # Errors
-/// If the aggregation fails, which no content of the rows should cause.
-pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, ReportError> {
+pub fn table(rows: &[Row], description: &Description<'_>) -> Table {
     let measured = MeasuredRows::of(
         rows,
         description.metrics,
         description.by_class,
         description.compare,
-    )?;
+    );
     let comparisons = Comparisons::of(&measured, Against::Best, description.equal_within);
     let significance = significance(&measured, &comparisons);
     let footnotes = footnotes::failures(&measured);
@@ -95,7 +88,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
         let footnote = footnotes.iter().position(|footnote| footnote.line == line);
         let mut part = part(&measured, &significance, line);
         part.footnote = footnote.map(|position| position + 1);
-        let heads = heads::parts(runs, &part)?;
+        let heads = heads::parts(runs, &part);
         placed.push(Placed { runs, part, heads });
     }
     let quotes = Quotes::of(description.published, &measured.names);
@@ -116,7 +109,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
         Sort::File => {}
         Sort::Score => pivots.iter_mut().for_each(pivot::by_score),
     }
-    Ok(Table {
+    Table {
         caption: description.caption.clone(),
         claims: claims(
             &measured,
@@ -134,7 +127,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
         blocks,
         pivots,
         names: measured.names,
-    })
+    }
 }
 
 /// Sorts the lines by the primary metric of the first group, those without a value last.

@@ -8,6 +8,9 @@ use crate::{
     model::{Block, Group, Value},
 };
 
+/// The most means below each other.
+const MOST: usize = 100;
+
 /// A mean with its interval, in percent.
 struct Estimate {
     name: String,
@@ -23,10 +26,14 @@ pub(super) fn intervals(table: &Table) -> Vec<(String, Drawing)> {
             let Some(metric) = primary(&group.metrics) else {
                 continue;
             };
-            let estimates = estimates(block, position, metric);
-            if let Some(drawing) = of_estimates(&estimates) {
-                figures.push((caption(block, group, metric), drawing));
+            let mut estimates = estimates(block, position, metric);
+            let mut caption = caption(block, group, metric);
+            if estimates.len() > MOST {
+                caption.push_str(&format!(", the {MOST} highest of {}", estimates.len()));
+                estimates.sort_by(|a, b| b.mean.total_cmp(&a.mean));
+                estimates.truncate(MOST);
             }
+            figures.extend(of_estimates(&estimates).map(|drawing| (caption, drawing)));
         }
     }
     figures

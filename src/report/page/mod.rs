@@ -18,7 +18,7 @@ use schema::{Metric, visible::visible};
 
 use crate::{
     Statistics, Table,
-    drawing::{Ink, STYLE},
+    drawing::{DISTINCT, Ink, STYLE},
     training::Training,
 };
 
@@ -222,7 +222,7 @@ fn sections(page: &Page<'_>) -> Vec<Section> {
         "Ranks over data sets",
         page.statistics.and_then(ranks),
     );
-    add("curves", "Learning curves", curves(page.trainings));
+    add("curves", "Learning curves", curves(page.trainings, first));
     add("searches", "Searches", searches(page.searches));
     add("retrieval", "Queries", retrievals(page.retrievals));
     add("map", "Test images", maps(page.retrievals));
@@ -253,11 +253,21 @@ fn ranks(statistics: &Statistics) -> Option<Markup> {
     })
 }
 
-fn curves(trainings: &[Training]) -> Option<Markup> {
-    let groups = courses::curves(trainings);
+fn curves(trainings: &[Training], table: Option<&Table>) -> Option<Markup> {
+    let best = table.and_then(courses::runs_of_the_best);
+    let is_drawn = |run| best.as_ref().is_none_or(|best| best.contains(&run));
+    let trainings = trainings.iter().filter(|training| is_drawn(training.run));
+    let trainings: Vec<&Training> = trainings.collect();
+    let groups = courses::curves(&trainings);
     (!groups.is_empty()).then(|| {
         html! {
-            p class="note" { "Lines are means over the runs of a row, areas reach from the lowest to the highest run." }
+            p class="note" {
+                "Lines are means over the runs of a row, areas reach from the lowest to the highest run."
+                @if best.is_some() {
+                    " Of each data set, the " (DISTINCT) " rows with the highest means are drawn; " code { "curves.csv" }
+                    " has all."
+                }
+            }
             @for group in &groups {
                 h3 { (group.title) }
                 (legend(&group.labels))

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::{
-    Caption, Description, Layout, Row, table,
+    Caption, Curve, Description, Layout, Row, table,
     tests::{METRICS, finished, memories, row},
 };
 
@@ -38,7 +38,7 @@ fn table_of(rows: &[Row], pivot: Option<&str>) -> Table {
         equal_within: None,
         caption: &caption,
     };
-    table(rows, &description).unwrap()
+    table(rows, &description)
 }
 
 fn page_of(rows: &[Row], failures: &[FailedJob]) -> String {
@@ -71,6 +71,60 @@ fn a_page_of_a_thousand_runs_is_small_and_made_at_once() {
         METRICS.len(),
         "the last run is behind each of its cells"
     );
+}
+
+/// A training with all curves, each of more values than a figure has positions.
+fn training_of(row: &Row) -> Training {
+    let curves = [
+        Curve::Loss,
+        Curve::LearningRate,
+        Curve::Useful,
+        Curve::Drift,
+        Curve::Validation(METRICS[0]),
+    ];
+    let points: Vec<(u64, f64)> = (0..500)
+        .map(|step| (step, 1.0 / (1 + step) as f64))
+        .collect();
+    Training {
+        dataset: row.dataset.clone(),
+        method: row.method.clone(),
+        settings: row.settings.clone(),
+        seed: row.seed,
+        fold: row.fold,
+        run: row.run,
+        curves: curves.map(|curve| (curve, points.clone())).into(),
+    }
+}
+
+#[test]
+fn of_a_thousand_rows_the_best_are_drawn_and_the_page_is_small() {
+    let mut rows = Vec::new();
+    for number in 0..1000 {
+        let value = 0.3 + 0.0005 * f64::from(number);
+        rows.push(Row {
+            run: format!("{number:016x}").parse().unwrap(),
+            ..row("A", &format!("method {number}"), 0, finished(value, value))
+        });
+    }
+    let trainings: Vec<Training> = rows.iter().map(training_of).collect();
+    let table = table_of(&rows, None);
+    let page = page(&Page {
+        tables: &[table],
+        statistics: None,
+        trainings: &trainings,
+        searches: &[],
+        failures: &[],
+        retrievals: &[],
+        timings: &[],
+        origins: &[],
+        environment: &[],
+        refresh: None,
+    });
+    assert!(page.len() < 3_000_000, "{} bytes", page.len());
+    assert!(page.contains("the 24 rows with the highest means are drawn"));
+    assert!(page.contains("MAP@R in percent, the 100 highest of 1000"));
+    let legend = |method: &str| page.contains(&format!("\">{method}</li>"));
+    assert!(legend("method 999") && legend("method 976") && !legend("method 975"));
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(super) fn of(measured: &MeasuredRows<'_>) -> Vec<Sources> {
 /// The values of each search, by seed and fold; a single group if searches are not repeated.
 fn by_search(values: &ByCondition<f64>) -> Vec<Vec<Vec<f64>>> {
     let mut searches: BTreeMap<Option<Repetition>, BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
-    for (condition, value) in values {
+    for (condition, value) in values.iter() {
         let search = Some(condition.repetition).filter(|repetition| repetition.is_search());
         let seeds = searches.entry(search).or_default();
         seeds.entry(condition.seed).or_default().push(*value);

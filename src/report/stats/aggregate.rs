@@ -35,8 +35,9 @@ pub fn interquartile_mean_over(
         strata.push(stratum);
         ranks = rest;
     }
+    let mut times = vec![0; values.len()];
     let mut means: Vec<f64> = (0..replicates)
-        .map(|number| ranked.resampled(&strata, Replicate::new(seed, number)))
+        .map(|number| ranked.resampled(&strata, Replicate::new(seed, number), &mut times))
         .collect();
     means.sort_by(f64::total_cmp);
     Some(Interval {
@@ -67,27 +68,25 @@ impl Ranked {
         }
     }
 
-    /// The interquartile mean of as many values, drawn from each stratum of ranks.
-    fn resampled(&self, strata: &[&[usize]], mut replicate: Replicate) -> f64 {
-        let mut times = vec![0; self.sorted.len()];
+    /// The interquartile mean of as many values, drawn from each stratum of ranks. `times` is room for how often
+    /// each is drawn.
+    fn resampled(&self, strata: &[&[usize]], mut replicate: Replicate, times: &mut [usize]) -> f64 {
+        times.fill(0);
         for ranks in strata {
             for rank in replicate.of(ranks) {
                 times[rank] += 1;
             }
         }
         let cut = self.sorted.len() / 4;
-        let middle = self.sorted.len() - 2 * cut;
-        let (mut sum, mut before, mut left) = (0.0, cut, middle);
+        let end = self.sorted.len() - cut;
+        let (mut sum, mut drawn) = (0.0, 0);
         for (value, times) in self.sorted.iter().zip(times) {
-            let skipped = before.min(times);
-            let taken = left.min(times - skipped);
-            (before, left) = (before - skipped, left - taken);
-            // One by one, as a sum of sorted values is rounded.
-            for _ in 0..taken {
-                sum += value;
-            }
+            let (first, next) = (drawn, drawn + *times);
+            let taken = next.min(end).saturating_sub(first.max(cut));
+            sum += value * taken as f64;
+            drawn = next;
         }
-        sum / middle as f64
+        sum / (end - cut) as f64
     }
 }
 

@@ -168,7 +168,7 @@ impl Destination {
         for (name, table) in tables(opened, &rows, by_class.as_ref(), &provenance)? {
             report.add(&folder, &name, table)?;
         }
-        let statistics = statistics(opened, &rows, by_class.as_ref())?;
+        let statistics = statistics(opened, &rows, by_class.as_ref());
         if let Some(statistics) = &statistics {
             report.add_statistics(statistics, &folder)?;
         }
@@ -408,11 +408,7 @@ impl Tables {
 }
 
 /// The statistics of the results, if there is anything to compare.
-fn statistics(
-    opened: &Opened,
-    rows: &[Row],
-    by_class: Option<&ClassScores>,
-) -> Result<Option<Statistics>, Exit> {
+fn statistics(opened: &Opened, rows: &[Row], by_class: Option<&ClassScores>) -> Option<Statistics> {
     let Opened { sweep, ledger, .. } = opened;
     let question = Question {
         sweep: &sweep.name,
@@ -423,7 +419,7 @@ fn statistics(
         by_class,
         queries: &|row, metrics| queries::queries(row.source(), metrics, ledger),
     };
-    report::statistics(rows, &question).map_err(Exit::stuck)
+    report::statistics(rows, &question)
 }
 
 /// The table that is there.
@@ -519,7 +515,7 @@ fn tables(
             equal_within: sweep.report.equal_within(),
             caption: &caption,
         };
-        let table = report::table(rows, &description).map_err(Exit::stuck)?;
+        let table = report::table(rows, &description);
         tables.push((name, table));
     }
     Ok(tables)
