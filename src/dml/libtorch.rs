@@ -89,12 +89,24 @@ extern "C" fn discard(closure: *mut c_void) {
 /// Does some work in which libtorch rounds the inputs of convolutions and of products of matrices to bfloat16, and computes
 /// the rest in the precision that it needs, as `torch.autocast` does.
 pub(crate) fn in_bfloat16<T>(device: Device, work: impl FnOnce() -> T) -> T {
-    // SAFETY: what the first function returns is given to the second one, once.
-    unsafe {
-        let autocast = dml_begin_autocast(device.is_cuda());
-        let result = work();
-        dml_end_autocast(autocast);
-        result
+    let _autocast = Autocast::begin(device);
+    work()
+}
+
+/// Autocast to bfloat16 in this thread, until it is dropped.
+struct Autocast(*mut c_void);
+
+impl Autocast {
+    fn begin(device: Device) -> Autocast {
+        // SAFETY: the function returns a new object, which `drop` gives back.
+        Autocast(unsafe { dml_begin_autocast(device.is_cuda()) })
+    }
+}
+
+impl Drop for Autocast {
+    fn drop(&mut self) {
+        // SAFETY: the object is that of `begin`, and nothing uses it any more.
+        unsafe { dml_end_autocast(self.0) }
     }
 }
 
@@ -144,5 +156,25 @@ pub fn release_memory(device: Device) -> bool {
     unsafe {
         dml_release_main_memory();
         !device.is_cuda() || dml_release_gpu_memory()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::*;
+
+    #[test]
+    fn bfloat16_ends_also_where_the_work_panics() {
+        let product = || {
+            let factor = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
+            factor.matmul(&factor).kind()
+        };
+        let kind = in_bfloat16(Device::Cpu, product);
+        assert_eq!(kind, Kind::BFloat16);
+        let panicked = catch_unwind(|| in_bfloat16(Device::Cpu, || panic!("made to")));
+        assert!(panicked.is_err());
+        assert_eq!(product(), Kind::Float);
     }
 }

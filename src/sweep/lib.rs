@@ -17,6 +17,7 @@ pub mod plan;
 pub mod run;
 pub mod search;
 pub mod shell;
+pub mod visits;
 
 /// The version of the program, with the commit that it was built from.
 pub const VERSION: &str = env!("VERSION");

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use petgraph::{Direction, algo::toposort, graph::NodeIndex};
+use petgraph::algo::toposort;
 
 use crate::{
     ledger::Job,
     plan::{
-        Node, Plan,
+        Plan,
         freshness::{Freshness, FreshnessOf},
+        jobs_before,
     },
 };
 
@@ -18,12 +19,12 @@ pub fn restrict(chunk: &BTreeSet<Job>, freshness: &mut FreshnessOf, plan: &Plan)
     // The graph of a plan has no cycle.
     let order = toposort(&plan.graph, None).unwrap_or_default();
     let mut left_out = BTreeSet::new();
-    for index in order {
-        let Node::Job(job) = plan.graph[index] else {
+    for node in order {
+        let Some(job) = node.job() else {
             continue;
         };
         let has_to_run = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
-        let waits = || waits_for(index, plan).any(|before| left_out.contains(&before));
+        let waits = || jobs_before(node, &plan.graph).any(|before| left_out.contains(&before));
         if has_to_run && (!chunk.contains(&job) || waits()) {
             left_out.insert(job);
         }
@@ -32,14 +33,6 @@ pub fn restrict(chunk: &BTreeSet<Job>, freshness: &mut FreshnessOf, plan: &Plan)
         freshness.insert(job, Freshness::NotNeeded);
     }
     left_out.intersection(chunk).copied().collect()
-}
-
-fn waits_for(index: NodeIndex, plan: &Plan) -> impl Iterator<Item = Job> {
-    let before = plan.graph.neighbors_directed(index, Direction::Incoming);
-    before.filter_map(|before| match plan.graph[before] {
-        Node::Job(job) => Some(job),
-        Node::Select(_) | Node::Report => None,
-    })
 }
 
 #[cfg(test)]

@@ -36,13 +36,13 @@ use crate::{
         journal::{self, Decision, Journal},
     },
     plan::{
-        Plan, Study,
+        Growth, Node, Plan, Study,
         agenda::{Agenda, JobSpec},
         costs::Costs,
         freshness::{self, Freshness, FreshnessOf},
     },
     run::{
-        growth::{grow, keep_studies},
+        growth::{grow, keep_studies, selected},
         scheduler::Tally,
     },
 };
@@ -111,7 +111,7 @@ pub trait BatchWatcher {
     /// A study ended.
     fn selected(&mut self, plan: &Plan, study: &Study);
     /// The plan has new jobs.
-    fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf);
+    fn grown(&mut self, plan: &Plan, growth: &Growth);
 }
 
 /// What all submissions of a session have in common.
@@ -227,10 +227,10 @@ impl BatchSession<'_> {
         self.plan.place_images(self.ledger)?;
         let costs = Costs::read(self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.launch.device);
-        let jobs = agenda.extend(self.plan, &freshness);
+        let jobs = agenda.all(self.plan, &freshness);
         let mut dispatcher = Dispatcher::new(policy(self.sweep, self.table, self.limits));
         dispatcher.add(with_seconds(&agenda, jobs));
-        keep_studies(self.plan, self.ledger)?;
+        keep_studies(0..self.plan.studies.len(), self.plan, self.ledger)?;
         let mut watching = Watching {
             session: self,
             freshness,
@@ -574,10 +574,10 @@ impl Watching<'_, '_> {
         let Job::Evaluate(run) = job else {
             return Ok(());
         };
-        let ensembles = self.session.plan.ensembles.iter();
-        let of_run = ensembles.filter(|(_, ensemble)| ensemble.runs.contains(&run));
-        let of_run: Vec<Job> = of_run.map(|(&id, _)| Job::Ensemble(id)).collect();
-        for ensemble in of_run {
+        let evaluate = Node::Job(Job::Evaluate(run));
+        let waiting = self.session.plan.graph.neighbors(evaluate);
+        let ensembles: Vec<Job> = waiting.filter_map(Node::job).collect();
+        for ensemble in ensembles {
             if self.is_done(ensemble)? {
                 self.heed(Input::Done(ensemble), watcher)?;
             }
@@ -597,18 +597,18 @@ impl Watching<'_, '_> {
             ..
         } = &mut *self.session;
         let growth = grow(plan, &mut self.freshness, sweep, ledger, run)?;
-        keep_studies(plan, ledger)?;
-        let mut selected = Vec::new();
-        for (study, decision) in growth.selected(plan) {
+        keep_studies(growth.studies.iter().copied(), plan, ledger)?;
+        let mut decisions = Vec::new();
+        for (study, decision) in selected(&growth, plan) {
             watcher.selected(plan, study);
-            selected.push(decision);
+            decisions.push(decision);
         }
         if !growth.is_nothing() {
-            watcher.grown(plan, &self.freshness);
-            let jobs = self.agenda.extend(plan, &self.freshness);
+            watcher.grown(plan, &growth);
+            let jobs = self.agenda.extend(&growth.jobs, plan, &self.freshness);
             self.dispatcher.add(with_seconds(&self.agenda, jobs));
         }
-        for decision in selected {
+        for decision in decisions {
             self.note(decision)?;
         }
         Ok(())

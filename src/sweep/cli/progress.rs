@@ -14,10 +14,11 @@ use super::{counted, paint::Tone, printable::printable, studies::outcome, tell};
 use crate::{
     ledger::{AttemptEnd, Job, JobKind},
     plan::{
-        Plan, PlannedRun, Study, StudyState,
+        Growth, Plan, PlannedRun, Study, StudyState,
         freshness::{Freshness, FreshnessOf},
     },
-    run::{PerJob, Watcher, slots::Place},
+    run::{Watcher, slots::Place},
+    visits::PerJob,
 };
 
 /// Between two plain lines about the same thing.
@@ -45,8 +46,12 @@ pub(super) struct Progress {
     done: f64,
     /// The work of the known jobs that is left, by kind.
     left: BTreeMap<JobKind, f64>,
-    /// The jobs that searches may add at most.
-    ahead: BTreeMap<JobKind, Ahead>,
+    /// The jobs that all searches may add.
+    ahead: Ahead,
+    /// Those that each search may add, by the position of its study.
+    ahead_of: BTreeMap<usize, Ahead>,
+    /// The steps of the longest training.
+    longest: u64,
     pace: Pace,
     /// The largest number of jobs that ran at the same time.
     abreast: usize,
@@ -62,11 +67,29 @@ pub(super) struct Progress {
     last_plain: Instant,
 }
 
-/// Jobs of one kind that are not known one by one yet.
+/// The jobs that searches may add at most, which are not known one by one yet.
 #[derive(Clone, Copy, Default)]
 struct Ahead {
-    jobs: usize,
-    weight: f64,
+    trainings: usize,
+    measurements: usize,
+    ensembles: usize,
+}
+
+impl Ahead {
+    fn jobs(self) -> usize {
+        let measured = self.measurements.saturating_add(self.ensembles);
+        self.trainings.saturating_add(measured)
+    }
+
+    /// Returns all of them, once a part is something else.
+    fn replaced(self, before: Ahead, now: Ahead) -> Ahead {
+        let replaced = |all: usize, before, now| all.saturating_sub(before).saturating_add(now);
+        Ahead {
+            trainings: replaced(self.trainings, before.trainings, now.trainings),
+            measurements: replaced(self.measurements, before.measurements, now.measurements),
+            ensembles: replaced(self.ensembles, before.ensembles, now.ensembles),
+        }
+    }
 }
 
 /// The speed of finished jobs, by kind: their total weight, and their seconds.
@@ -132,7 +155,9 @@ impl Progress {
             fractions: PerJob::default(),
             done: 0.0,
             left: BTreeMap::new(),
-            ahead: BTreeMap::new(),
+            ahead: Ahead::default(),
+            ahead_of: BTreeMap::new(),
+            longest: 0,
             pace: Pace::default(),
             abreast: 1,
             ended: 0,
@@ -142,35 +167,52 @@ impl Progress {
             plain,
             last_plain: Instant::now(),
         };
-        progress.learn(plan, freshness);
+        let jobs = freshness.keys().copied();
+        progress.learn(jobs, 0..plan.studies.len(), plan, freshness);
         progress
     }
 
-    /// Adds the jobs of a plan that have to run, and those that its searches may add.
-    fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
-        for (&job, freshness) in freshness {
-            if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains(job) {
-                let weight = weight(job, plan);
-                self.weights.insert(job, weight);
-                *self.left.entry(job.kind()).or_default() += weight as f64;
-                self.names.insert(job, plan.name_of_job(job));
+    /// Adds new jobs of a plan, and updates what these of its studies may still add.
+    fn learn(
+        &mut self,
+        new: impl IntoIterator<Item = Job>,
+        studies: impl IntoIterator<Item = usize>,
+        plan: &Plan,
+        freshness: &FreshnessOf,
+    ) {
+        for job in new {
+            let weight = weight(job, plan);
+            if let Job::Train(_) = job {
+                self.longest = self.longest.max(weight);
             }
+            if freshness.get(&job).is_none_or(is_done) {
+                self.there += 1;
+                continue;
+            }
+            self.weights.insert(job, weight);
+            *self.left.entry(job.kind()).or_default() += weight as f64;
+            self.names.insert(job, plan.name_of_job(job));
         }
-        let were_done = freshness
-            .iter()
-            .filter(|(job, freshness)| is_done(freshness) && !self.weights.contains(**job));
-        self.there = were_done.count();
-        self.ahead = ahead(plan);
+        for study in studies {
+            let now = ahead(&plan.studies[study]);
+            let before = self.ahead_of.insert(study, now).unwrap_or_default();
+            self.ahead = self.ahead.replaced(before, now);
+        }
         let known = self.weights.len() + self.there;
-        self.jobs = known.saturating_add(jobs_ahead(plan));
+        self.jobs = known.saturating_add(self.ahead.jobs());
         self.overall.set_length(self.jobs as u64);
     }
 
     /// The remaining time at the speed so far; unknown before there is one.
     fn to_go(&self) -> Option<Duration> {
         let mut left = self.left.clone();
-        for (&kind, ahead) in &self.ahead {
-            *left.entry(kind).or_default() += ahead.weight;
+        let trainings = self.ahead.trainings as f64 * self.longest as f64;
+        for (kind, ahead) in [
+            (JobKind::Train, trainings),
+            (JobKind::Evaluate, self.ahead.measurements as f64),
+            (JobKind::Ensemble, self.ahead.ensembles as f64),
+        ] {
+            *left.entry(kind).or_default() += ahead;
         }
         let pace = |kind| self.pace.of(kind).or_else(|| self.pace_of_running(kind));
         let seconds = seconds_left(&left, pace)?;
@@ -182,7 +224,7 @@ impl Progress {
         let (mut done, mut seconds) = (0.0, 0.0);
         for (job, line) in &self.running {
             if job.kind() == kind && line.done > line.from {
-                let weight = self.weights.get(*job).copied().unwrap_or(0);
+                let weight = self.weights.get(job).copied().unwrap_or(0);
                 done += weight as f64 * line.gained();
                 seconds += line.begun.elapsed().as_secs_f64();
             }
@@ -218,7 +260,7 @@ impl Progress {
     /// Notes the fraction of a job that is done.
     fn set_fraction(&mut self, job: Job, fraction: f64) {
         let change = fraction - self.fractions.insert(job, fraction).unwrap_or(0.0);
-        let weight = self.weights.get(job).copied().unwrap_or(0) as f64;
+        let weight = self.weights.get(&job).copied().unwrap_or(0) as f64;
         self.done += change;
         *self.left.entry(job.kind()).or_default() -= weight * change;
     }
@@ -243,7 +285,7 @@ impl Progress {
     }
 
     fn name(&self, job: Job) -> &str {
-        self.names.get(job).map_or("", String::as_str)
+        self.names.get(&job).map_or("", String::as_str)
     }
 
     fn say_plainly(&mut self) {
@@ -304,7 +346,7 @@ impl Watcher for Progress {
                 self.set_fraction(job, 1.0);
                 let weight = self
                     .weights
-                    .get(job)
+                    .get(&job)
                     .map_or(0.0, |&weight| weight as f64 * line.share());
                 self.pace.note(job, weight, line.begun.elapsed());
                 self.say(&line.finished(self.name(job), &took));
@@ -377,8 +419,9 @@ impl Watcher for Progress {
         self.say(&format!("{selected} {}", outcome(study, plan)));
     }
 
-    fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf) {
-        self.learn(plan, freshness);
+    fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf, growth: &Growth) {
+        let (jobs, studies) = (growth.jobs.iter(), growth.studies.iter());
+        self.learn(jobs.copied(), studies.copied(), plan, freshness);
         self.redraw();
     }
 
@@ -642,30 +685,20 @@ fn steps(planned: &PlannedRun) -> u64 {
         .map_or(0, |training| training.steps)
 }
 
-/// The jobs that open studies may add at most, by kind.
-fn ahead(plan: &Plan) -> BTreeMap<JobKind, Ahead> {
-    let longest = plan.runs.values().map(steps).max().unwrap_or(0);
-    let mut ahead: BTreeMap<JobKind, Ahead> = BTreeMap::new();
-    for study in &plan.studies {
-        if study.state != StudyState::Open {
-            continue;
-        }
-        let folds = study.folds();
-        let trials = folds.saturating_mul(study.budget.saturating_sub(study.trials.len()));
-        let trials = trials.saturating_add(study.runs_ahead());
-        let repetitions = study.members.len();
-        let kinds = [
-            (JobKind::Train, trials.saturating_add(repetitions), longest),
-            (JobKind::Evaluate, repetitions, 1),
-            (JobKind::Ensemble, repetitions / folds, 1),
-        ];
-        for (kind, jobs, weight) in kinds {
-            let all = ahead.entry(kind).or_default();
-            all.jobs = all.jobs.saturating_add(jobs);
-            all.weight += jobs as f64 * weight as f64;
-        }
+/// Returns the jobs that a study may add at most.
+fn ahead(study: &Study) -> Ahead {
+    if study.state != StudyState::Open {
+        return Ahead::default();
     }
-    ahead
+    let folds = study.folds();
+    let trials = folds.saturating_mul(study.budget.saturating_sub(study.trials.len()));
+    let trials = trials.saturating_add(study.runs_ahead());
+    let repetitions = study.members.len();
+    Ahead {
+        trainings: trials.saturating_add(repetitions),
+        measurements: repetitions,
+        ensembles: repetitions / folds,
+    }
 }
 
 fn is_done(freshness: &Freshness) -> bool {
@@ -674,9 +707,8 @@ fn is_done(freshness: &Freshness) -> bool {
 
 /// Returns the number of jobs that searches may add at most.
 pub(super) fn jobs_ahead(plan: &Plan) -> usize {
-    let ahead = ahead(plan);
-    let jobs = ahead.values().map(|ahead| ahead.jobs);
-    jobs.fold(0, usize::saturating_add)
+    let ahead = plan.studies.iter().map(|study| ahead(study).jobs());
+    ahead.fold(0, usize::saturating_add)
 }
 
 /// A number with some decimals, or with an exponent if it is large: a trainer may report anything.
@@ -705,7 +737,7 @@ mod tests {
     use super::*;
     use crate::{
         plan::tests::{Desk, TWO_METHODS},
-        run::visits,
+        visits::visits,
     };
 
     /// The values of jobs that are visited while a training is shown.

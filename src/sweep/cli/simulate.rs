@@ -92,7 +92,7 @@ impl Simulate {
         let costs = Costs::read(&opened.plan, &opened.ledger);
         let measured = measured(&costs, &opened.plan, &freshness);
         let mut agenda = Agenda::new(costs, layout.device());
-        let mut jobs = agenda.extend(&opened.plan, &freshness);
+        let mut jobs = agenda.all(&opened.plan, &freshness);
         jobs.extend(agenda.foresee(&opened.plan));
         let world = Expected {
             loads: self.loads(&jobs, &agenda, &opened.plan, &learned),

@@ -22,7 +22,7 @@ use crate::{
     config::{On, SlurmTable, Sweep},
     ledger::{AttemptEnd, Job, Ledger},
     plan::{
-        Plan, Study,
+        Growth, Plan, Study,
         freshness::{Freshness, FreshnessOf},
     },
 };
@@ -255,18 +255,16 @@ impl<'l> BatchProgress<'l> {
             slurm: String::new(),
             remedies: BTreeSet::new(),
         };
-        progress.learn(plan, freshness);
+        progress.learn(freshness.keys().copied(), plan);
         let is_done = |freshness: &&Freshness| !matches!(freshness, Freshness::Stale(_));
         progress.done = freshness.values().filter(is_done).count();
         progress
     }
 
-    fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
-        self.jobs = freshness.len();
-        for &job in freshness.keys() {
-            self.names
-                .entry(job)
-                .or_insert_with(|| plan.name_of_job(job));
+    fn learn(&mut self, new: impl IntoIterator<Item = Job>, plan: &Plan) {
+        for job in new {
+            self.jobs += 1;
+            self.names.insert(job, plan.name_of_job(job));
         }
     }
 
@@ -374,8 +372,8 @@ impl BatchWatcher for BatchProgress<'_> {
         self.say(&format!("{selected} {}", outcome(study, plan)));
     }
 
-    fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf) {
-        self.learn(plan, freshness);
+    fn grown(&mut self, plan: &Plan, growth: &Growth) {
+        self.learn(growth.jobs.iter().copied(), plan);
     }
 }
 

@@ -129,6 +129,14 @@ impl Job {
     pub fn verb(self) -> &'static str {
         self.kind().verb()
     }
+
+    /// Returns the run that it trains or measures; nothing if it is of no single run.
+    pub fn run(self) -> Option<RunId> {
+        match self {
+            Job::Train(run) | Job::Evaluate(run) => Some(run),
+            Job::Prepare(_) | Job::Ensemble(_) => None,
+        }
+    }
 }
 
 impl JobKind {

@@ -19,16 +19,17 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use petgraph::{Direction, algo::toposort, graph::NodeIndex};
+use petgraph::Direction;
 use rayon::prelude::*;
-use schema::{DataId, Device, EnsembleId, KindId, Recipe, RunId, StudyId};
+use schema::{DataId, Device, KindId, Recipe, RunId};
 
 use super::{
     Node, Plan, Study, StudyState,
     costs::{Costs, erase_numbers, kind},
     freshness::{Freshness, FreshnessOf},
+    jobs_before,
 };
-use crate::ledger::Job;
+use crate::{ledger::Job, visits::PerJob};
 
 /// A job, and all that the scheduler knows of it.
 #[derive(Clone, Debug)]
@@ -86,6 +87,15 @@ impl Turn {
     }
 }
 
+/// A job that is about to be specified.
+struct NewJob {
+    job: Job,
+    has_to_run: bool,
+    /// How long it takes; 0 if it does not have to run.
+    seconds: f64,
+    kind: KindId,
+}
+
 /// Makes the specifications of a plan's jobs, and of those by which it grows.
 #[derive(Debug)]
 pub struct Agenda {
@@ -93,7 +103,7 @@ pub struct Agenda {
     /// The device of everything but preparing.
     device: Device,
     /// The seconds of each known job.
-    seconds: BTreeMap<Job, f64>,
+    seconds: PerJob<f64>,
     /// The kinds of methods that have a canary or a result.
     tried: BTreeSet<KindId>,
 }
@@ -104,7 +114,7 @@ impl Agenda {
         Agenda {
             costs,
             device,
-            seconds: BTreeMap::new(),
+            seconds: PerJob::default(),
             tried: BTreeSet::new(),
         }
     }
@@ -114,49 +124,55 @@ impl Agenda {
         self.seconds.get(&job).copied().unwrap_or(0.0)
     }
 
-    /// Returns the jobs of the plan that earlier calls have not returned.
-    pub fn extend(&mut self, plan: &Plan, freshness: &FreshnessOf) -> Vec<JobSpec> {
-        let new: Vec<(NodeIndex, Job)> = plan
-            .graph
-            .node_indices()
-            .filter_map(|index| match plan.graph[index] {
-                Node::Job(job) if !self.seconds.contains_key(&job) => Some((index, job)),
-                Node::Job(_) | Node::Select(_) | Node::Report => None,
-            })
-            .collect();
-        let has_to_run = |job| matches!(freshness.get(&job), Some(Freshness::Stale(_)));
+    /// Returns all jobs of a plan.
+    pub fn all(&mut self, plan: &Plan, freshness: &FreshnessOf) -> Vec<JobSpec> {
+        let jobs: Vec<Job> = plan.graph.nodes().filter_map(Node::job).collect();
+        self.extend(&jobs, plan, freshness)
+    }
+
+    /// Returns the new jobs of a plan. What that costs depends on nothing but what is new and what waits for it.
+    pub fn extend(&mut self, new: &[Job], plan: &Plan, freshness: &FreshnessOf) -> Vec<JobSpec> {
         let costs = &self.costs;
-        let facts: Vec<(f64, KindId)> = new
-            .par_iter()
-            .map(|&(_, job)| {
-                let seconds = if has_to_run(job) {
-                    costs.seconds(job, plan)
-                } else {
-                    0.0
-                };
-                (seconds, kind(job, plan))
-            })
-            .collect();
-        for (&(_, job), &(seconds, _)) in new.iter().zip(&facts) {
-            self.seconds.insert(job, seconds);
-        }
-        let chains = self.chains(plan);
-        let rows = rows(plan);
-        let priorities = priorities(plan);
-        let canaries = self.canaries(&new, plan, &has_to_run, &rows);
-        new.iter()
-            .zip(facts)
-            .map(|(&(index, job), (_, kind))| JobSpec {
+        let of_each = |&job: &Job| {
+            let has_to_run = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
+            let seconds = if has_to_run {
+                costs.seconds(job, plan)
+            } else {
+                0.0
+            };
+            NewJob {
                 job,
-                waits_for: needed(plan, index).collect(),
-                has_to_run: has_to_run(job),
+                has_to_run,
+                seconds,
+                kind: kind(job, plan),
+            }
+        };
+        let new: Vec<NewJob> = new.par_iter().map(of_each).collect();
+        let seconds = new.iter().map(|new| (new.job, new.seconds));
+        self.seconds.extend(seconds);
+        let mut chains = BTreeMap::new();
+        let of_data = priorities_of_data(&new, plan);
+        let canaries = self.canaries(&new, plan);
+        new.iter()
+            .map(|&NewJob {
+                     job,
+                     has_to_run,
+                     kind,
+                     ..
+                 }| JobSpec {
+                job,
+                waits_for: jobs_before(Node::Job(job), &plan.graph).collect(),
+                has_to_run,
                 turn: Turn {
                     stage: stage(job),
-                    priority: Reverse(priorities.get(&job).copied().unwrap_or(0)),
+                    priority: Reverse(match job {
+                        Job::Prepare(data) => of_data.get(&data).copied().unwrap_or(0),
+                        Job::Train(_) | Job::Evaluate(_) | Job::Ensemble(_) => priority(job, plan),
+                    }),
                     is_usual: !matches!(job, Job::Train(run) if canaries.contains(&run)),
-                    chain: Reverse(step(chains[index.index()])),
+                    chain: Reverse(step(self.chain(Node::Job(job), plan, &mut chains))),
                     data: data_of(job, plan),
-                    row: rows.get(&job).copied().unwrap_or(0),
+                    row: row(job, plan),
                 },
                 kind,
                 guess: self.guess(job, plan),
@@ -180,28 +196,27 @@ impl Agenda {
         Some(recipe.bytes_to_evaluate(self.device))
     }
 
-    /// Returns the seconds of the longest chain of jobs that starts with each node.
-    fn chains(&self, plan: &Plan) -> Vec<f64> {
-        let mut chains = vec![0.0; plan.graph.node_count()];
-        // The graph of a plan has no cycle.
-        let order = toposort(&plan.graph, None).unwrap_or_default();
-        let studies: BTreeMap<StudyId, &Study> =
-            plan.studies.iter().map(|study| (study.id, study)).collect();
-        for &index in order.iter().rev() {
-            let after = plan.graph.neighbors_directed(index, Direction::Outgoing);
-            let longest = after.map(|after| chains[after.index()]).fold(0.0, f64::max);
-            chains[index.index()] = match plan.graph[index] {
-                Node::Job(job) => self.seconds(job) + longest,
-                Node::Select(study) => longest.max(self.ahead(studies.get(&study), plan)),
-                Node::Report => longest,
-            };
+    /// Returns the seconds of the longest chain of jobs that starts with a node. `chains` has those that are known.
+    fn chain(&self, node: Node, plan: &Plan, chains: &mut BTreeMap<Node, f64>) -> f64 {
+        if let Some(&chain) = chains.get(&node) {
+            return chain;
         }
-        chains
+        let mut longest: f64 = 0.0;
+        for after in plan.graph.neighbors_directed(node, Direction::Outgoing) {
+            longest = longest.max(self.chain(after, plan, chains));
+        }
+        let chain = match node {
+            Node::Job(job) => self.seconds(job) + longest,
+            Node::Select(study) => longest.max(self.ahead(plan.study(study), plan)),
+            Node::Report => longest,
+        };
+        chains.insert(node, chain);
+        chain
     }
 
     /// Returns the seconds until the end of a search, if each trial that is not known yet takes as long as
     /// the first: trials that wait for each other, then training and measuring what they select.
-    fn ahead(&self, study: Option<&&Study>, plan: &Plan) -> f64 {
+    fn ahead(&self, study: Option<&Study>, plan: &Plan) -> f64 {
         let Some(study) = study.filter(|study| study.state == StudyState::Open) else {
             return 0.0;
         };
@@ -214,30 +229,25 @@ impl Agenda {
     }
 
     /// Chooses the shortest training of each kind of method that has neither a result nor a canary.
-    fn canaries(
-        &mut self,
-        new: &[(NodeIndex, Job)],
-        plan: &Plan,
-        has_to_run: &(impl Fn(Job) -> bool + Sync),
-        rows: &BTreeMap<Job, usize>,
-    ) -> BTreeSet<RunId> {
-        let shapes: Vec<(RunId, KindId)> = new
+    fn canaries(&mut self, new: &[NewJob], plan: &Plan) -> BTreeSet<RunId> {
+        let shapes: Vec<(RunId, bool, KindId)> = new
             .par_iter()
-            .filter_map(|&(_, job)| match job {
-                Job::Train(run) => Some((run, shape(&plan.runs.get(&run)?.identity.recipe)?)),
+            .filter_map(|new| match new.job {
+                Job::Train(run) => {
+                    let shape = shape(&plan.runs.get(&run)?.identity.recipe)?;
+                    Some((run, new.has_to_run, shape))
+                }
                 Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => None,
             })
             .collect();
-        let done = shapes
-            .iter()
-            .filter(|(run, _)| !has_to_run(Job::Train(*run)));
-        self.tried.extend(done.map(|&(_, shape)| shape));
+        let done = shapes.iter().filter(|(_, has_to_run, _)| !has_to_run);
+        self.tried.extend(done.map(|&(.., shape)| shape));
         let mut shortest: BTreeMap<KindId, RunId> = BTreeMap::new();
         let order = |run: RunId| {
             let job = Job::Train(run);
-            (step(self.seconds(job)), rows.get(&job))
+            (step(self.seconds(job)), row(job, plan))
         };
-        for &(run, shape) in &shapes {
+        for &(run, _, shape) in &shapes {
             if !self.tried.contains(&shape) {
                 let canary = shortest.entry(shape).or_insert(run);
                 if order(run) < order(*canary) {
@@ -248,16 +258,6 @@ impl Agenda {
         self.tried.extend(shortest.keys());
         shortest.into_values().collect()
     }
-}
-
-/// Returns the jobs that a node waits for.
-fn needed(plan: &Plan, index: NodeIndex) -> impl Iterator<Item = Job> {
-    let before = plan.graph.neighbors_directed(index, Direction::Incoming);
-    before.filter_map(|before| match plan.graph[before] {
-        Node::Job(job) => Some(job),
-        // What a search selects is known once it is over.
-        Node::Select(_) | Node::Report => None,
-    })
 }
 
 fn stage(job: Job) -> Stage {
@@ -292,60 +292,40 @@ fn shape(recipe: &Recipe) -> Option<KindId> {
     Some(KindId::of(&value.to_string()))
 }
 
-/// Returns the first row of the table that depends on each job.
-fn rows(plan: &Plan) -> BTreeMap<Job, usize> {
-    let mut rows = BTreeMap::new();
-    for study in &plan.studies {
-        for &run in study.trials.iter().flat_map(|trial| &trial.runs) {
-            rows.insert(Job::Train(run), study.members.start);
-        }
-    }
-    // Backwards, so that the first row of a shared run remains.
-    for (row, member) in plan.members.iter().enumerate().rev() {
-        rows.insert(Job::Train(member.run), row);
-        rows.insert(Job::Evaluate(member.run), row);
-    }
-    let ensembles = plan.ensembles.iter();
-    rows.extend(
-        ensembles.map(|(&id, ensemble): (&EnsembleId, _)| (Job::Ensemble(id), ensemble.members[0])),
-    );
-    rows
+/// Returns the first row of the table that depends on a job.
+fn row(job: Job, plan: &Plan) -> usize {
+    let row = match job {
+        Job::Train(run) | Job::Evaluate(run) => plan.runs.get(&run).map(|planned| planned.row),
+        Job::Ensemble(id) => plan
+            .ensembles
+            .get(&id)
+            .and_then(|ensemble| ensemble.members.first().copied()),
+        Job::Prepare(_) => None,
+    };
+    row.unwrap_or(0)
 }
 
-/// Returns the highest priority of the methods that need each job; nothing if all methods have the same.
-fn priorities(plan: &Plan) -> BTreeMap<Job, i32> {
+/// Returns the highest priority of the methods that need a training or a measurement.
+fn priority(job: Job, plan: &Plan) -> i32 {
+    let priority = match job {
+        Job::Train(run) | Job::Evaluate(run) => plan.runs.get(&run).map(|planned| planned.priority),
+        Job::Ensemble(id) => plan.ensembles.get(&id).and_then(|ensemble| {
+            let members = ensemble.members.iter();
+            members.map(|&member| plan.members[member].priority).max()
+        }),
+        Job::Prepare(_) => None,
+    };
+    priority.unwrap_or(0)
+}
+
+/// Returns the highest priority of the runs of each data set, if one is to be prepared.
+fn priorities_of_data(new: &[NewJob], plan: &Plan) -> BTreeMap<DataId, i32> {
     let mut priorities = BTreeMap::new();
-    let mut levels = plan.members.iter().map(|member| member.priority);
-    let first = levels.next();
-    if levels.all(|level| Some(level) == first) {
-        return priorities;
-    }
-    for member in &plan.members {
-        raise(&mut priorities, Job::Train(member.run), member.priority);
-        raise(&mut priorities, Job::Evaluate(member.run), member.priority);
-    }
-    for study in &plan.studies {
-        let level = priority_of(study, plan);
-        for &run in study.trials.iter().flat_map(|trial| &trial.runs) {
-            raise(&mut priorities, Job::Train(run), level);
+    if new.iter().any(|new| matches!(new.job, Job::Prepare(_))) {
+        for planned in plan.runs.values() {
+            let highest = priorities.entry(planned.data).or_insert(planned.priority);
+            *highest = planned.priority.max(*highest);
         }
-    }
-    for (&id, ensemble) in &plan.ensembles {
-        for &member in &ensemble.members {
-            raise(
-                &mut priorities,
-                Job::Ensemble(id),
-                plan.members[member].priority,
-            );
-        }
-    }
-    let of_runs: Vec<(DataId, i32)> = plan
-        .runs
-        .iter()
-        .filter_map(|(&run, planned)| Some((planned.data, *priorities.get(&Job::Train(run))?)))
-        .collect();
-    for (data, level) in of_runs {
-        raise(&mut priorities, Job::Prepare(data), level);
     }
     priorities
 }
@@ -354,11 +334,6 @@ fn priorities(plan: &Plan) -> BTreeMap<Job, i32> {
 fn priority_of(study: &Study, plan: &Plan) -> i32 {
     let first = plan.members.get(study.members.start);
     first.map_or(0, |member| member.priority)
-}
-
-fn raise(priorities: &mut BTreeMap<Job, i32>, job: Job, level: i32) {
-    let known = priorities.entry(job).or_insert(level);
-    *known = level.max(*known);
 }
 
 #[cfg(test)]

@@ -1,18 +1,16 @@
 //! Which jobs have to run, and why.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
 use rayon::prelude::*;
 use schema::{DataId, EnsembleId, Evaluated, Identity, Metric, Outcome, Record, RunId};
 use serde::Serialize;
 
-use super::{Plan, PlannedRun};
+use super::{Node, Plan, PlannedRun};
 use crate::{
     config::ReportTable,
     ledger::{AttemptExit, Cause, Check, Job, Ledger, LedgerError, RunStage},
+    visits::PerJob,
 };
 
 /// The freshness of a job's result.
@@ -70,16 +68,41 @@ impl fmt::Display for Reason {
 }
 
 /// The freshness of each job of a plan.
-pub type FreshnessOf = BTreeMap<Job, Freshness>;
+pub type FreshnessOf = PerJob<Freshness>;
 
 /// Compares a plan with the contents of `results/`.
 ///
 /// # Errors
 /// A result is damaged.
 pub fn of(plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<FreshnessOf, LedgerError> {
-    let mut freshness = FreshnessOf::new();
-    extend(&mut freshness, plan, ledger, report)?;
+    let begun = ledger.runs()?;
+    let prepare = plan.data.keys().map(|&data| Job::Prepare(data));
+    let jobs = prepare.chain(plan.graph.nodes().filter_map(Node::job));
+    let mut freshness = FreshnessOf::default();
+    freshness.extend(of_jobs(
+        &jobs.collect(),
+        Some(&begun),
+        plan,
+        ledger,
+        report,
+    )?);
     Ok(freshness)
+}
+
+/// Adds the jobs by which a plan has grown.
+///
+/// # Errors
+/// A result is damaged.
+pub fn extend(
+    freshness: &mut FreshnessOf,
+    new: &[Job],
+    plan: &Plan,
+    ledger: &Ledger,
+    report: &ReportTable,
+) -> Result<(), LedgerError> {
+    let new = new.iter().copied().collect();
+    freshness.extend(of_jobs(&new, None, plan, ledger, report)?);
+    Ok(())
 }
 
 /// Compares one job, which had to run for a reason, with the contents of `results/`: another process may have done it.
@@ -103,47 +126,43 @@ pub fn is_done_since(
     Ok(!matches!(now, Freshness::Stale(_)))
 }
 
-/// Adds the jobs by which a plan has grown.
-///
-/// # Errors
-/// A result is damaged.
-pub fn extend(
-    freshness: &mut FreshnessOf,
+/// Compares jobs with the contents of `results/`. `begun`, if it is known, has all runs of which there is anything.
+fn of_jobs(
+    jobs: &BTreeSet<Job>,
+    begun: Option<&BTreeSet<RunId>>,
     plan: &Plan,
     ledger: &Ledger,
     report: &ReportTable,
-) -> Result<(), LedgerError> {
-    let begun = ledger.runs()?;
-    let is_new = |job| !freshness.contains_key(&job);
-    let of_new = |(&run, planned): (&RunId, &PlannedRun)| {
+) -> Result<Vec<(Job, Freshness)>, LedgerError> {
+    let of_each = |&run: &RunId| {
+        let planned = &plan.runs[&run];
         let both = |reason: Reason| (Freshness::Stale(reason.clone()), Freshness::Stale(reason));
         let (train, evaluate) = match absent(&planned.identity) {
             Some(reason) => both(reason),
-            None if begun.contains(&run) => of_run(run, planned, ledger, report)?,
+            None if begun.is_none_or(|begun| begun.contains(&run)) => {
+                of_run(run, planned, ledger, report)?
+            }
             None => both(Reason::New),
         };
-        let evaluate = planned.member.map(|_| (Job::Evaluate(run), evaluate));
-        Ok([Some((Job::Train(run), train)), evaluate])
+        Ok([(Job::Train(run), train), (Job::Evaluate(run), evaluate)])
     };
-    let runs = plan.runs.par_iter();
-    let runs = runs
-        .filter(|(run, _)| is_new(Job::Train(**run)))
-        .map(of_new);
-    let of_runs: Vec<[Option<(Job, Freshness)>; 2]> = runs.collect::<Result<_, LedgerError>>()?;
-    let mut new: Vec<(Job, Freshness)> = of_runs.into_iter().flatten().flatten().collect();
+    let runs: BTreeSet<RunId> = jobs.iter().filter_map(|job| job.run()).collect();
+    let of_runs: Vec<[(Job, Freshness); 2]> = runs
+        .par_iter()
+        .map(of_each)
+        .collect::<Result<_, LedgerError>>()?;
+    let of_runs = of_runs.into_iter().flatten();
+    let mut found: Vec<(Job, Freshness)> = of_runs.filter(|(job, _)| jobs.contains(job)).collect();
     let mut without_network = BTreeSet::new();
-    for &id in plan
-        .ensembles
-        .keys()
-        .filter(|&&id| is_new(Job::Ensemble(id)))
-    {
+    for &job in jobs {
+        let Job::Ensemble(id) = job else { continue };
         let ensemble = of_ensemble(id, plan, ledger, report)?;
         if let Freshness::Stale(_) = ensemble {
             without_network.extend(networks_missing(id, plan, ledger)?);
         }
-        new.push((Job::Ensemble(id), ensemble));
+        found.push((job, ensemble));
     }
-    for (job, freshness) in &mut new {
+    for (job, freshness) in &mut found {
         if let Job::Train(run) = job
             && without_network.contains(run)
             && *freshness == Freshness::Fresh
@@ -151,21 +170,21 @@ pub fn extend(
             *freshness = Freshness::Stale(Reason::NoNetwork);
         }
     }
-    let stale = new
+    let stale = found
         .iter()
         .filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
     let needed: BTreeSet<DataId> = stale.filter_map(|(job, _)| data_of(*job, plan)).collect();
-    for &data in plan.data.keys().filter(|&&data| is_new(Job::Prepare(data))) {
+    for &job in jobs {
+        let Job::Prepare(data) = job else { continue };
         let is_prepared = ledger.is_prepared(data, Check::Sizes)?;
         let prepare = match (is_prepared, needed.contains(&data)) {
             (true, _) => Freshness::Fresh,
             (false, false) => Freshness::NotNeeded,
-            (false, true) => Freshness::Stale(reason(Job::Prepare(data), false, ledger)?),
+            (false, true) => Freshness::Stale(reason(job, false, ledger)?),
         };
-        new.push((Job::Prepare(data), prepare));
+        found.push((job, prepare));
     }
-    freshness.extend(new);
-    Ok(())
+    Ok(found)
 }
 
 /// The data set of a job.

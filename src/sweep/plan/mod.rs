@@ -26,20 +26,21 @@ pub mod study;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-pub use graph::Node;
-use petgraph::graph::DiGraph;
+pub(crate) use graph::jobs_before;
+pub use graph::{Graph, Node};
 use rayon::prelude::*;
 pub use recall::{Arithmetic, RecallError, in_words};
 use report::{Setting, Titles};
 pub use same_functions::SameFunction;
 use schema::{
     Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId,
-    StoredImages, Weights, canonical_json,
+    StoredImages, StudyId, Weights, canonical_json,
 };
-pub use study::{Study, StudyState, Trial};
+pub use study::{Growth, Study, StudyState, Trial};
 
 use crate::{
     config::{Baseline, Point, Sweep, canonical_value},
@@ -48,6 +49,7 @@ use crate::{
         fingerprint::{self, FingerprintError},
         weights::{self, WeightsError},
     },
+    visits::VisitedMap,
 };
 use expand::Cell;
 
@@ -57,7 +59,7 @@ pub struct Plan {
     /// One for each method, combination of axis values, seed and fold, in the order of the table.
     pub members: Vec<Member>,
     /// The distinct runs behind them.
-    pub runs: BTreeMap<RunId, PlannedRun>,
+    pub runs: VisitedMap<RunId, PlannedRun>,
     /// The prepared data sets that they need.
     pub data: BTreeMap<DataId, PlannedData>,
     /// The titles of the data sets.
@@ -66,8 +68,12 @@ pub struct Plan {
     pub ensembles: BTreeMap<EnsembleId, PlannedEnsemble>,
     /// The searches for the members whose values are not all fixed.
     pub studies: Vec<Study>,
+    /// The positions of the studies that have a run among their trials.
+    studies_of: VisitedMap<RunId, BTreeSet<usize>>,
+    /// The position of each study.
+    places: BTreeMap<StudyId, usize>,
     /// Jobs, with an edge from each to those that wait for it.
-    pub graph: DiGraph<Node, ()>,
+    pub graph: Graph,
     /// Missing data sets and weights. The ids of runs with them are not final.
     pub missing: Vec<String>,
     /// Data sets and weights that are not at hand, but known from finished runs.
@@ -171,6 +177,36 @@ pub struct PlannedRun {
     pub weights: Option<PathBuf>,
     /// The position of the first member whose result it is; none if it belongs to a trial only.
     pub member: Option<usize>,
+    /// The first row of the table that depends on it, by the position of a member.
+    pub(crate) row: usize,
+    /// The highest priority of the methods that need it.
+    pub(crate) priority: i32,
+}
+
+impl PlannedRun {
+    /// A run that nothing needs yet.
+    fn new(identity: Box<Identity>, inputs: &RunInputs) -> PlannedRun {
+        let starts = identity.recipe.model.backbone.weights().is_some();
+        PlannedRun {
+            identity,
+            data: inputs.data,
+            weights: inputs.file.clone().filter(|_| starts),
+            member: None,
+            row: usize::MAX,
+            priority: i32::MIN,
+        }
+    }
+
+    /// Notes that a row needs it, of a method of this priority.
+    fn serve(&mut self, row: usize, priority: i32) {
+        self.row = self.row.min(row);
+        self.priority = self.priority.max(priority);
+    }
+
+    /// Notes that it is the result of a member.
+    fn be_result_of(&mut self, member: usize) {
+        self.member = Some(self.member.map_or(member, |first| first.min(member)));
+    }
 }
 
 /// The runs of all folds, or of all label maps, of one cell and seed.
@@ -179,7 +215,7 @@ pub struct PlannedEnsemble {
     /// Its runs, by fold or by map.
     pub runs: Vec<RunId>,
     /// The positions of the members with the first fold or map whose ensemble it is: at least one.
-    pub members: Vec<usize>,
+    pub members: BTreeSet<usize>,
 }
 
 /// A data set to prepare.
@@ -233,12 +269,14 @@ impl Plan {
         let numerics = recall::complete(&mut inputs, &rows, sweep, ledger, arithmetic)?;
         let mut plan = Plan {
             members: Vec::new(),
-            runs: BTreeMap::new(),
+            runs: VisitedMap::default(),
             data: BTreeMap::new(),
             titles: Titles::of(sweep.points.iter().map(|point| &point.dataset)),
             ensembles: BTreeMap::new(),
             studies: Vec::new(),
-            graph: DiGraph::new(),
+            studies_of: VisitedMap::default(),
+            places: BTreeMap::new(),
+            graph: Graph::new(),
             missing: Vec::new(),
             recalled: Vec::new(),
             numerics,
@@ -256,7 +294,7 @@ impl Plan {
             .into_iter()
             .map(|data| (data.id(), data.planned));
         plan.data = data.collect();
-        plan.grow(sweep, ledger, None)?;
+        plan.begin(sweep, ledger)?;
         Ok(plan)
     }
 
@@ -296,36 +334,58 @@ impl Plan {
         match expanded {
             Expanded::Fixed(members) => {
                 for (member, identity) in members {
-                    self.add_member(member, identity, inputs.of_runs(row.inputs));
+                    self.add_member(member, identity, &inputs.of_runs(row.inputs));
                 }
             }
             Expanded::Searched(members, study) => {
                 self.members.extend(members);
                 let members = first..self.members.len();
+                let position = self.studies.len();
+                self.places.entry(study.id).or_insert(position);
                 self.studies
-                    .push(study.placed(row.point, row.method, members));
+                    .push(study.placed(position, row.point, row.method, members));
             }
         }
     }
 
-    fn add_member(&mut self, member: Member, identity: Box<Identity>, inputs: RunInputs) {
+    fn add_member(&mut self, member: Member, identity: Box<Identity>, inputs: &RunInputs) {
         let position = self.members.len();
-        self.runs.entry(member.run).or_insert_with(|| {
-            let starts = identity.recipe.model.backbone.weights().is_some();
-            PlannedRun {
-                identity,
-                data: inputs.data,
-                weights: inputs.file.filter(|_| starts),
-                member: Some(position),
-            }
-        });
+        let planned = self.runs.entry(member.run);
+        let planned = planned.or_insert_with(|| PlannedRun::new(identity, inputs));
+        planned.serve(position, member.priority);
+        planned.be_result_of(position);
         self.members.push(member);
     }
 
-    /// Updates what follows from members and runs.
+    /// Makes what follows from members, runs and studies.
     fn link(&mut self) {
-        self.ensembles = ensembles(&self.members, &self.runs);
+        self.add_ensembles(0..self.members.len());
         self.graph = graph::of(self);
+    }
+
+    /// Adds the ensembles of these members, in which the folds and label maps of one cell and seed follow each other, and
+    /// returns their ids. There is none for runs that are the same in every fold, nor for those that are not selected yet.
+    fn add_ensembles(&mut self, members: Range<usize>) -> BTreeSet<EnsembleId> {
+        let mut ids = BTreeSet::new();
+        let mut next = members.start;
+        for of_seed in self.members[members].chunk_by(Member::is_beside) {
+            let position = next;
+            next += of_seed.len();
+            let runs: Vec<RunId> = of_seed.iter().map(|member| member.run).collect();
+            let is_decided = runs.iter().all(|run| self.runs.contains_key(run));
+            let is_one_run = runs.windows(2).all(|pair| pair[0] == pair[1]);
+            if !is_decided || is_one_run {
+                continue;
+            }
+            let id = EnsembleId::of(&runs);
+            let planned = self.ensembles.entry(id).or_insert_with(|| PlannedEnsemble {
+                runs,
+                members: BTreeSet::new(),
+            });
+            planned.members.insert(position);
+            ids.insert(id);
+        }
+        ids
     }
 
     /// The first member whose result a run is.
@@ -333,15 +393,18 @@ impl Plan {
         self.members.get(self.runs.get(&run)?.member?)
     }
 
+    /// The study with an id.
+    pub(crate) fn study(&self, id: StudyId) -> Option<&Study> {
+        self.studies.get(*self.places.get(&id)?)
+    }
+
     /// The first trial to which a run belongs: its study, and its position.
     pub fn trial_of(&self, run: RunId) -> Option<(&Study, usize)> {
-        for study in &self.studies {
-            let mut trials = study.trials.iter();
-            if let Some(trial) = trials.position(|trial| trial.runs.contains(&run)) {
-                return Some((study, trial));
-            }
-        }
-        None
+        let first = *self.studies_of.get(&run)?.first()?;
+        let study = &self.studies[first];
+        let mut trials = study.trials.iter();
+        let trial = trials.position(|trial| trial.runs.contains(&run))?;
+        Some((study, trial))
     }
 
     /// The study of a member whose values are searched.
@@ -401,34 +464,6 @@ impl SweepRow {
         let method = &sweep.points[self.point].methods[self.method];
         method.table.baseline != Some(Baseline::Pixels)
     }
-}
-
-/// The ensembles of these members, in which the folds and label maps of one cell and seed follow each other. There is
-/// none for runs that are the same in every fold, nor for those that are not selected yet.
-fn ensembles(
-    members: &[Member],
-    planned: &BTreeMap<RunId, PlannedRun>,
-) -> BTreeMap<EnsembleId, PlannedEnsemble> {
-    let mut ensembles: BTreeMap<EnsembleId, PlannedEnsemble> = BTreeMap::new();
-    let mut next = 0;
-    for of_seed in members.chunk_by(Member::is_beside) {
-        let position = next;
-        next += of_seed.len();
-        let runs: Vec<RunId> = of_seed.iter().map(|member| member.run).collect();
-        let is_decided = runs.iter().all(|run| planned.contains_key(run));
-        let is_one_run = runs.windows(2).all(|pair| pair[0] == pair[1]);
-        if !is_decided || is_one_run {
-            continue;
-        }
-        let ensemble = ensembles
-            .entry(EnsembleId::of(&runs))
-            .or_insert_with(|| PlannedEnsemble {
-                runs,
-                members: Vec::new(),
-            });
-        ensemble.members.push(position);
-    }
-    ensembles
 }
 
 /// The files that runs read, each looked up once for all points that need it.

@@ -66,13 +66,11 @@ pub fn of(plan: &Plan, freshness: &FreshnessOf, language: Language) -> String {
 impl Picture {
     fn of(plan: &Plan, freshness: &FreshnessOf) -> Picture {
         let each = plan.graph.node_count() <= FEW;
-        let keys: Vec<BoxKey> = plan
-            .graph
-            .node_weights()
-            .map(|node| key(node, plan, each))
-            .collect();
+        let nodes = plan.graph.nodes();
+        let keys: BTreeMap<Node, BoxKey> =
+            nodes.map(|node| (node, key(&node, plan, each))).collect();
         let mut boxes: BTreeMap<BoxKey, Box> = BTreeMap::new();
-        for (node, key) in plan.graph.node_weights().zip(&keys) {
+        for (node, key) in &keys {
             let known = boxes.entry(key.clone()).or_insert_with(|| Box {
                 label: label(node, key, plan),
                 number: 0,
@@ -86,11 +84,9 @@ impl Picture {
             known.number = number;
         }
         let mut arrows = BTreeSet::new();
-        for edge in plan.graph.edge_indices() {
-            if let Some((from, to)) = plan.graph.edge_endpoints(edge) {
-                let [from, to] = [from, to].map(|node| boxes[&keys[node.index()]].number);
-                arrows.insert((from, to));
-            }
+        for (from, to, ()) in plan.graph.all_edges() {
+            let [from, to] = [from, to].map(|node| boxes[&keys[&node]].number);
+            arrows.insert((from, to));
         }
         Picture { boxes, arrows }
     }

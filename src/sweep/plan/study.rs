@@ -14,7 +14,7 @@ use schema::{
 };
 use serde_json::json;
 
-use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell};
+use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell, graph, graph::Node};
 use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
@@ -32,6 +32,8 @@ const NEAR: f64 = 0.02;
 pub struct Study {
     /// Its id.
     pub id: StudyId,
+    /// Its position in the plan.
+    position: usize,
     /// The position of its point in the sweep.
     pub point: usize,
     /// The position of its method in the point.
@@ -46,6 +48,8 @@ pub struct Study {
     pub trials: Vec<Trial>,
     /// The number of points on disk.
     pub kept: usize,
+    /// The points that were on disk at the beginning.
+    recalled: Vec<TrialPoint>,
     /// Its state.
     pub state: StudyState,
     search: Box<Search>,
@@ -94,6 +98,7 @@ impl Study {
         let (members, trials, state) = (0..0, Vec::new(), StudyState::Open);
         Some(Study {
             id: Study::id_of(cell),
+            position: 0,
             point: 0,
             method: 0,
             repeat: cell.repeat,
@@ -101,6 +106,7 @@ impl Study {
             budget: search.trials(),
             trials,
             kept: 0,
+            recalled: Vec::new(),
             state,
             search: Box::new(search),
             inputs,
@@ -112,9 +118,16 @@ impl Study {
         StudyId::of(&description(cell))
     }
 
-    /// Sets its position in the sweep, and its members in the plan.
-    pub(super) fn placed(self, point: usize, method: usize, members: Range<usize>) -> Study {
+    /// Sets its positions in the plan and in the sweep, and its members in the plan.
+    pub(super) fn placed(
+        self,
+        position: usize,
+        point: usize,
+        method: usize,
+        members: Range<usize>,
+    ) -> Study {
         Study {
+            position,
             point,
             method,
             members,
@@ -153,10 +166,6 @@ impl Study {
             .div_ceil(self.search.settings().parallelism)
     }
 
-    fn has(&self, run: RunId) -> bool {
-        self.trials.iter().any(|trial| trial.runs.contains(&run))
-    }
-
     /// The points and mean scores of the trials that finished.
     pub fn finished(&self) -> Vec<(&TrialPoint, f64)> {
         let trials = self.trials.iter();
@@ -180,33 +189,51 @@ impl Study {
             .unwrap_or_default()
     }
 
-    /// Updates the outcomes of trials from the results.
-    fn learn(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<(), LedgerError> {
+    /// Updates the outcome of a trial from the results.
+    fn learn(&mut self, trial: usize, sweep: &Sweep, ledger: &Ledger) -> Result<(), LedgerError> {
         let select = sweep.points[self.point].training.selecting();
-        for trial in self
-            .trials
-            .iter_mut()
-            .filter(|trial| trial.outcome == TrialOutcome::Pending)
-        {
-            for place in 0..trial.runs.len() {
-                if trial.folds[place].is_none() {
-                    match of_run(trial.runs[place], ledger, select)? {
-                        OfRun::Pending => {}
-                        OfRun::Failed(how) => {
-                            (trial.outcome, trial.broken) = (TrialOutcome::Failed, how)
-                        }
-                        OfRun::Validated(score) => trial.folds[place] = Some(score),
+        let trial = &mut self.trials[trial];
+        if trial.outcome != TrialOutcome::Pending {
+            return Ok(());
+        }
+        for (&run, fold) in trial.runs.iter().zip(&mut trial.folds) {
+            if fold.is_none() {
+                match of_run(run, ledger, select)? {
+                    OfRun::Pending => {}
+                    OfRun::Failed(how) => {
+                        (trial.outcome, trial.broken) = (TrialOutcome::Failed, how)
                     }
+                    OfRun::Validated(score) => *fold = Some(score),
                 }
             }
-            if trial.outcome == TrialOutcome::Pending
-                && trial.ahead.is_empty()
-                && let Some(folds) = trial.scores()
-            {
-                trial.outcome = finished(&folds);
+        }
+        if trial.outcome == TrialOutcome::Pending
+            && trial.ahead.is_empty()
+            && let Some(folds) = trial.scores()
+        {
+            trial.outcome = finished(&folds);
+        }
+        Ok(())
+    }
+
+    /// Learns what other processes have finished: of the first trials that had not ended, up to one that still has not.
+    fn catch_up(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<(), LedgerError> {
+        for trial in 0..self.trials.len() {
+            if self.trials[trial].outcome == TrialOutcome::Pending {
+                self.learn(trial, sweep, ledger)?;
+                if self.trials[trial].outcome == TrialOutcome::Pending {
+                    break;
+                }
             }
         }
         Ok(())
+    }
+
+    /// The positions of the trials that a run belongs to.
+    fn trials_of(&self, run: RunId) -> Vec<usize> {
+        let trials = self.trials.iter().enumerate();
+        let of_run = trials.filter(|(_, trial)| trial.runs.contains(&run));
+        of_run.map(|(position, _)| position).collect()
     }
 
     fn history(&self) -> Vec<TrialRecord> {
@@ -247,9 +274,9 @@ impl Study {
     }
 
     /// Returns the point of the next trial, if it is known; otherwise updates the state.
-    fn next(&mut self, kept: &[TrialPoint]) -> Option<TrialPoint> {
+    fn next(&mut self) -> Option<TrialPoint> {
         let number = self.trials.len();
-        if let Some(point) = kept.get(number).filter(|_| number < self.budget) {
+        if let Some(point) = self.recalled.get(number).filter(|_| number < self.budget) {
             return Some(point.clone());
         }
         let history = self.history();
@@ -344,16 +371,43 @@ fn description(cell: &Cell<'_>) -> String {
     canonical_json(&described)
 }
 
+/// What results add to a plan.
+#[derive(Debug, Default)]
+pub struct Growth {
+    /// The new jobs.
+    pub jobs: Vec<Job>,
+    /// The positions of the studies that went on.
+    pub studies: Vec<usize>,
+    /// The positions of those of them that are over now.
+    pub over: Vec<usize>,
+    /// The new runs of trials, each with the position of its study.
+    trials: Vec<(usize, RunId)>,
+}
+
+impl Growth {
+    /// True if the plan is as before.
+    pub fn is_nothing(&self) -> bool {
+        self.jobs.is_empty() && self.over.is_empty()
+    }
+}
+
 impl Plan {
-    /// The open studies that a run is a trial of.
-    pub fn open_studies_of(&self, run: RunId) -> impl Iterator<Item = &Study> {
-        self.studies
-            .iter()
-            .filter(move |study| study.state == StudyState::Open && study.has(run))
+    /// Updates all open studies from the results: adds the next trials, and the repetitions of selected ones.
+    ///
+    /// # Errors
+    /// A result is damaged.
+    pub(super) fn begin(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<(), LedgerError> {
+        for study in &mut self.studies {
+            study.recalled = ledger.points_of(study.id)?;
+            study.kept = study.recalled.len();
+        }
+        self.grow_studies(0..self.studies.len(), sweep, ledger)?;
+        self.link();
+        Ok(())
     }
 
-    /// Updates open studies from the results: adds the next trials, and the repetitions of selected ones.
-    /// With `after`, only studies that have this run as a trial. Returns the new runs.
+    /// Updates the open studies that have this run as a trial from the results. What that costs does not depend on the
+    /// rest of the plan.
     ///
     /// # Errors
     /// A result is damaged.
@@ -361,41 +415,64 @@ impl Plan {
         &mut self,
         sweep: &Sweep,
         ledger: &Ledger,
-        after: Option<RunId>,
-    ) -> Result<Vec<RunId>, LedgerError> {
-        let mut new = Vec::new();
-        let open_before = self.open_studies();
-        let mut studies = std::mem::take(&mut self.studies);
-        let grown = self.grow_studies(&mut studies, sweep, ledger, after, &mut new);
-        self.studies = studies;
-        grown?;
-        // The selected recipe may be that of another method: no run is new, but the row has its runs.
-        if !new.is_empty() || self.open_studies() < open_before || after.is_none() {
-            self.link();
+        after: RunId,
+    ) -> Result<Growth, LedgerError> {
+        let studies = self.studies_of.get(&after).cloned().unwrap_or_default();
+        for &study in &studies {
+            let study = &mut self.studies[study];
+            for trial in study.trials_of(after) {
+                study.learn(trial, sweep, ledger)?;
+            }
+            study.catch_up(sweep, ledger)?;
         }
-        Ok(new)
+        let mut growth = self.grow_studies(studies, sweep, ledger)?;
+        self.link_new(&mut growth);
+        Ok(growth)
     }
 
-    fn open_studies(&self) -> usize {
-        let open = |study: &&Study| study.state == StudyState::Open;
-        self.studies.iter().filter(open).count()
+    /// Adds what follows from new runs and selected members.
+    fn link_new(&mut self, growth: &mut Growth) {
+        let mut graph = std::mem::take(&mut self.graph);
+        let known = graph.node_count();
+        for &(study, run) in &growth.trials {
+            graph::add_run(&mut graph, run, self);
+            graph::add_trial(&mut graph, run, &self.studies[study]);
+        }
+        for &study in &growth.over {
+            let members = self.studies[study].members.clone();
+            for place in members.clone() {
+                let run = self.members[place].run;
+                if self.runs.contains_key(&run) {
+                    graph::add_run(&mut graph, run, self);
+                }
+            }
+            for id in self.add_ensembles(members) {
+                graph::add_ensemble(&mut graph, id, self);
+            }
+            graph::add_selected(&mut graph, &self.studies[study], self);
+        }
+        growth.jobs = graph.nodes().skip(known).filter_map(Node::job).collect();
+        self.graph = graph;
     }
 
+    /// Updates those of these studies that are open.
     fn grow_studies(
         &mut self,
-        studies: &mut [Study],
+        positions: impl IntoIterator<Item = usize>,
         sweep: &Sweep,
         ledger: &Ledger,
-        after: Option<RunId>,
-        new: &mut Vec<RunId>,
-    ) -> Result<(), LedgerError> {
-        for study in studies {
-            let is_affected = after.is_none_or(|run| study.has(run));
-            if study.state == StudyState::Open && is_affected {
-                self.grow_one(study, sweep, ledger, new)?;
+    ) -> Result<Growth, LedgerError> {
+        let mut growth = Growth::default();
+        let mut studies = std::mem::take(&mut self.studies);
+        let grown = positions.into_iter().try_for_each(|position| {
+            let study = &mut studies[position];
+            if study.state != StudyState::Open {
+                return Ok(());
             }
-        }
-        Ok(())
+            self.grow_one(study, sweep, ledger, &mut growth)
+        });
+        self.studies = studies;
+        grown.map(|()| growth)
     }
 
     fn grow_one(
@@ -403,24 +480,27 @@ impl Plan {
         study: &mut Study,
         sweep: &Sweep,
         ledger: &Ledger,
-        new: &mut Vec<RunId>,
+        growth: &mut Growth,
     ) -> Result<(), LedgerError> {
-        let kept = ledger.points_of(study.id)?;
-        study.kept = kept.len();
-        study.learn(sweep, ledger)?;
         loop {
-            if let Some((trial, decision)) = study.decision() {
-                self.carry_out(study, trial, decision, new);
-            } else if let Some(point) = study.next(&kept) {
-                let trial = self.trial(study, point, sweep, new);
+            let changed = if let Some((trial, decision)) = study.decision() {
+                self.carry_out(study, trial, decision, growth);
+                trial
+            } else if let Some(point) = study.next() {
+                let trial = self.trial(study, point, sweep, growth);
                 study.trials.push(trial);
+                study.trials.len() - 1
             } else {
                 break;
-            }
-            study.learn(sweep, ledger)?;
+            };
+            study.learn(changed, sweep, ledger)?;
+        }
+        growth.studies.push(study.position);
+        if study.state != StudyState::Open {
+            growth.over.push(study.position);
         }
         if let StudyState::Selected(best) = study.state {
-            self.select(study, best, sweep, new);
+            self.select(study, best, sweep);
         }
         Ok(())
     }
@@ -430,7 +510,7 @@ impl Plan {
         study: &Study,
         point: TrialPoint,
         sweep: &Sweep,
-        new: &mut Vec<RunId>,
+        growth: &mut Growth,
     ) -> Trial {
         let seed = FIRST_SEED_OF_TRIALS + study.search.settings().seed;
         let mut identities: VecDeque<Identity> = match tables(study, &point, sweep) {
@@ -450,7 +530,7 @@ impl Plan {
         let ahead = identities.split_off(at_once.min(identities.len()));
         let runs: Vec<RunId> = identities
             .into_iter()
-            .map(|identity| self.add(study, Box::new(identity), None, new))
+            .map(|identity| self.add_trial(study, identity, growth))
             .collect();
         Trial {
             point,
@@ -468,13 +548,13 @@ impl Plan {
         study: &mut Study,
         trial: usize,
         decision: Decision,
-        new: &mut Vec<RunId>,
+        growth: &mut Growth,
     ) {
         match decision {
             Decision::End(outcome) => study.trials[trial].outcome = outcome,
             Decision::GoOn => {
                 if let Some(identity) = study.trials[trial].ahead.pop_front() {
-                    let run = self.add(study, Box::new(identity), None, new);
+                    let run = self.add_trial(study, identity, growth);
                     study.trials[trial].runs.push(run);
                     study.trials[trial].folds.push(None);
                 }
@@ -483,42 +563,35 @@ impl Plan {
     }
 
     /// Gives the members of a study the runs of the selected trial.
-    fn select(&mut self, study: &Study, best: usize, sweep: &Sweep, new: &mut Vec<RunId>) {
+    fn select(&mut self, study: &Study, best: usize, sweep: &Sweep) {
         let Ok((method, training)) = tables(study, &study.trials[best].point, sweep) else {
             return;
         };
         let members = self.with_cell(study, sweep, |cell| cell.members(&method, &training));
         for (place, (member, identity)) in study.members.clone().zip(members) {
-            self.add(study, identity, Some(place), new);
+            let planned = self.planned(study, place, identity);
+            planned.be_result_of(place);
             self.members[place] = member;
         }
     }
 
-    fn add(
-        &mut self,
-        study: &Study,
-        identity: Box<Identity>,
-        member: Option<usize>,
-        new: &mut Vec<RunId>,
-    ) -> RunId {
+    /// Adds a run of a trial.
+    fn add_trial(&mut self, study: &Study, identity: Identity, growth: &mut Growth) -> RunId {
         let run = identity.run();
-        let planned = self.runs.entry(run).or_insert_with(|| {
-            new.push(run);
-            let weights = identity
-                .recipe
-                .model
-                .backbone
-                .weights()
-                .and(study.inputs.file.clone());
-            PlannedRun {
-                identity,
-                data: study.inputs.data,
-                weights,
-                member: None,
-            }
-        });
-        planned.member = planned.member.or(member);
+        self.planned(study, study.members.start, Box::new(identity));
+        let studies = self.studies_of.entry(run).or_default();
+        studies.insert(study.position);
+        growth.trials.push((study.position, run));
         run
+    }
+
+    /// Returns a run that a study needs for a row.
+    fn planned(&mut self, study: &Study, row: usize, identity: Box<Identity>) -> &mut PlannedRun {
+        let priority = self.members[row].priority;
+        let planned = self.runs.entry(identity.run());
+        let planned = planned.or_insert_with(|| PlannedRun::new(identity, &study.inputs));
+        planned.serve(row, priority);
+        planned
     }
 
     fn with_cell<T>(&self, study: &Study, sweep: &Sweep, with: impl FnOnce(&Cell<'_>) -> T) -> T {

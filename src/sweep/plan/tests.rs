@@ -171,11 +171,8 @@ fn the_graph_goes_from_preparation_to_the_report() {
     let desk = desk(SWEEP);
     let order = toposort(&desk.plan.graph, None).unwrap();
     assert_eq!(order.len(), 1 + 2 * 13 + 4 + 1);
-    assert!(matches!(
-        desk.plan.graph[order[0]],
-        Node::Job(Job::Prepare(_))
-    ));
-    assert_eq!(desk.plan.graph[*order.last().unwrap()], Node::Report);
+    assert!(matches!(order[0], Node::Job(Job::Prepare(_))));
+    assert_eq!(*order.last().unwrap(), Node::Report);
 }
 
 #[test]
@@ -187,26 +184,18 @@ fn the_folds_of_a_cell_and_a_seed_are_measured_together_once_each_is_measured() 
         "2 embeddings x 2 seeds; what no fold changes has none"
     );
     for (&id, ensemble) in &desk.plan.ensembles {
-        let member = &desk.plan.members[ensemble.members[0]];
+        let member = &desk.plan.members[*ensemble.members.first().unwrap()];
         assert_eq!(
             (member.method.as_str(), member.run, ensemble.runs.len()),
             ("A", ensemble.runs[0], 2)
         );
-        let place = desk
-            .plan
-            .graph
-            .node_indices()
-            .find(|&node| desk.plan.graph[node] == Node::Job(Job::Ensemble(id)));
-        let before = desk
-            .plan
-            .graph
-            .neighbors_directed(place.unwrap(), petgraph::Direction::Incoming);
-        let before: Vec<Node> = before.map(|node| desk.plan.graph[node]).collect();
+        let ensemble_job = Node::Job(Job::Ensemble(id));
+        let before: Vec<Job> = jobs_before(ensemble_job, &desk.plan.graph).collect();
         assert!(
             ensemble
                 .runs
                 .iter()
-                .all(|&run| before.contains(&Node::Job(Job::Evaluate(run)))),
+                .all(|&run| before.contains(&Job::Evaluate(run))),
             "{before:?}"
         );
     }

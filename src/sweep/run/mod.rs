@@ -4,7 +4,7 @@
 //! [`child`] is one process, whose results are believed after a check ([`reply`]); some are [`waiting`] for their next
 //! attempt. [`slots`] is where
 //! processes can run, by cores, GPUs ([`driver`]) and `memory`; a `gauge` measures what they take of a GPU, and
-//! [`mps`] lets them share it. [`simulate`] runs a plan on a machine that is not there. A [`PerJob`] is a value for each job. [`growth`] is what results add to a plan. A [`Watcher`] shows
+//! [`mps`] lets them share it. [`simulate`] runs a plan on a machine that is not there. [`growth`] is what results add to a plan. A [`Watcher`] shows
 //! progress. [`leftovers`] of killed processes are removed at the start, and [`stragglers`] among them ended.
 
 pub mod affinity;
@@ -17,7 +17,6 @@ pub mod leftovers;
 mod lines;
 mod memory;
 pub mod mps;
-mod per_job;
 mod reply;
 pub mod scheduler;
 pub mod session;
@@ -29,13 +28,10 @@ mod waiting;
 
 use schema::Event;
 
-pub use self::per_job::PerJob;
-#[cfg(test)]
-pub(crate) use self::per_job::visits;
 use self::slots::Place;
 use crate::{
     ledger::{AttemptEnd, Job},
-    plan::{Plan, Study, freshness::FreshnessOf},
+    plan::{Growth, Plan, Study, freshness::FreshnessOf},
 };
 
 /// Receives what happens, for display.
@@ -59,7 +55,7 @@ pub trait Watcher {
     /// A study ended.
     fn selected(&mut self, plan: &Plan, study: &Study);
     /// The plan has new jobs.
-    fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf);
+    fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf, growth: &Growth);
     /// Nothing happened for a moment.
     fn tick(&mut self);
 }

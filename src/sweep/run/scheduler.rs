@@ -33,10 +33,8 @@ use crate::{
     config::{Percent, Resources},
     ledger::{AttemptEnd, Job},
     plan::agenda::JobSpec,
-    run::{
-        PerJob,
-        slots::{Layout, Place, PlaceId, SlotId},
-    },
+    run::slots::{Layout, Place, PlaceId, SlotId},
+    visits::PerJob,
 };
 
 pub use learned::Learned;
@@ -286,14 +284,14 @@ impl Scheduler {
 
     /// Makes a job wait for another one, unless that is done.
     fn make_wait(&mut self, job: Job, before: Job) {
-        let Some(state) = self.jobs.get_mut(before) else {
+        let Some(state) = self.jobs.get_mut(&before) else {
             return;
         };
         if matches!(state.phase, JobPhase::Reused | JobPhase::Done) {
             return;
         }
         state.dependents.push(job);
-        if let Some(state) = self.jobs.get_mut(job) {
+        if let Some(state) = self.jobs.get_mut(&job) {
             state.unfinished += 1;
         }
     }
@@ -301,7 +299,7 @@ impl Scheduler {
     /// Lets a job start, if it waits and all it depends on is done.
     fn make_ready(&mut self, job: Job) {
         self.is_changed = true;
-        let Some(state) = self.jobs.get(job) else {
+        let Some(state) = self.jobs.get(&job) else {
             return;
         };
         if !matches!(state.phase, JobPhase::Waiting) || state.unfinished > 0 {
@@ -368,7 +366,7 @@ impl Scheduler {
         let ready = self.ready.first_of_kinds().into_iter();
         let waiting = ready.chain(self.alone.iter().copied()).map(|job| job.job);
         let resting = self.resting.keys().copied();
-        waiting.chain(resting).map(|job| self.jobs[job].device)
+        waiting.chain(resting).map(|job| self.jobs[&job].device)
     }
 
     /// Counts the jobs by what became of them.
@@ -416,7 +414,7 @@ impl Scheduler {
         if let Some(JobState {
             phase: JobPhase::Running { report, .. },
             ..
-        }) = self.jobs.get_mut(job)
+        }) = self.jobs.get_mut(&job)
         {
             // What it says after its result is not about the job any more.
             report.get_or_insert_with(|| Box::new(reported));
@@ -432,7 +430,7 @@ impl Scheduler {
     }
 
     fn slot_of(&self, job: Job) -> Option<SlotId> {
-        match self.jobs.get(job)?.phase {
+        match self.jobs.get(&job)?.phase {
             JobPhase::Running { slot, .. } => Some(slot),
             JobPhase::Waiting
             | JobPhase::Reused
@@ -448,7 +446,7 @@ impl Scheduler {
             phase: JobPhase::Running { slot, peak, .. },
             kind,
             ..
-        }) = self.jobs.get_mut(job)
+        }) = self.jobs.get_mut(&job)
         else {
             return Vec::new();
         };
@@ -476,7 +474,7 @@ impl Scheduler {
     }
 
     fn on_exit(&mut self, job: Job, end: ProcessEnd) -> Vec<Action> {
-        let Some(JobPhase::Running { report, .. }) = self.jobs.get(job).map(|job| &job.phase)
+        let Some(JobPhase::Running { report, .. }) = self.jobs.get(&job).map(|job| &job.phase)
         else {
             return Vec::new();
         };
@@ -503,7 +501,7 @@ impl Scheduler {
             Some(TrainerResult::Finished(finished)) => {
                 self.places.worked(place);
                 if ended.peak > 0 {
-                    let kind = self.jobs[job].kind;
+                    let kind = self.jobs[&job].kind;
                     self.sharing.learned.note_peak(kind, ended.peak);
                 }
                 self.finish(job, finished)
@@ -540,7 +538,7 @@ impl Scheduler {
     fn on_taken(&mut self, job: Job) -> Vec<Action> {
         self.undecided.remove(&job);
         if self.take_from_slot(job).is_some()
-            && let Some(state) = self.jobs.get_mut(job)
+            && let Some(state) = self.jobs.get_mut(&job)
         {
             state.phase = JobPhase::Taken;
         }
@@ -551,7 +549,7 @@ impl Scheduler {
     /// reported.
     fn take_from_slot(&mut self, job: Job) -> Option<(EndedAttempt, Option<Box<TrainerResult>>)> {
         self.is_changed = true;
-        let state = self.jobs.get_mut(job)?;
+        let state = self.jobs.get_mut(&job)?;
         match std::mem::replace(&mut state.phase, JobPhase::Waiting) {
             JobPhase::Running {
                 slot,
@@ -586,7 +584,7 @@ impl Scheduler {
             let evaluate = Job::Evaluate(run);
             let ensembles = self
                 .jobs
-                .get(evaluate)
+                .get(&evaluate)
                 .map(|state| state.dependents.clone())
                 .unwrap_or_default();
             for pointless in ensembles.into_iter().chain([evaluate]) {
@@ -604,13 +602,13 @@ impl Scheduler {
     }
 
     fn done(&mut self, job: Job) {
-        let Some(state) = self.jobs.get_mut(job) else {
+        let Some(state) = self.jobs.get_mut(&job) else {
             return;
         };
         state.phase = JobPhase::Done;
         self.ready.remove(&state.candidate(job));
         for dependent in state.dependents.clone() {
-            if let Some(state) = self.jobs.get_mut(dependent) {
+            if let Some(state) = self.jobs.get_mut(&dependent) {
                 state.unfinished -= 1;
             }
             self.make_ready(dependent);
@@ -642,7 +640,7 @@ impl Scheduler {
     }
 
     fn fail(&mut self, job: Job, class: Failure, message: String) -> Vec<Action> {
-        if let Some(state) = self.jobs.get_mut(job) {
+        if let Some(state) = self.jobs.get_mut(&job) {
             state.phase = JobPhase::Failed;
         }
         self.failures += 1;
@@ -654,7 +652,7 @@ impl Scheduler {
     }
 
     fn crashed(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
-        if let Some(state) = self.jobs.get_mut(job)
+        if let Some(state) = self.jobs.get_mut(&job)
             && end.was_killed()
         {
             // The system may have been short of memory: the last attempt is made alone.
@@ -665,7 +663,7 @@ impl Scheduler {
 
     /// Tries a job again after a rest, unless its retries are used up.
     fn retry(&mut self, job: Job, class: Failure, message: String) -> Vec<Action> {
-        let Some(state) = self.jobs.get_mut(job) else {
+        let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
         };
         state.crashes += 1;
@@ -686,7 +684,7 @@ impl Scheduler {
         class: Failure,
         message: String,
     ) -> Vec<Action> {
-        let Some(state) = self.jobs.get_mut(job) else {
+        let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
         };
         if state.alone {
@@ -758,7 +756,7 @@ impl Scheduler {
         class: Failure,
         message: String,
     ) -> Vec<Action> {
-        let Some(state) = self.jobs.get_mut(job) else {
+        let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
         };
         let was_here_before = !state.failed_at.insert(place);
@@ -835,7 +833,7 @@ impl Scheduler {
             let at = self.places.place_of(slot);
             self.sharing
                 .joined(at, self.places.facts(at), job, need.kind);
-            if let Some(state) = self.jobs.get_mut(job) {
+            if let Some(state) = self.jobs.get_mut(&job) {
                 state.phase = JobPhase::Running {
                     slot,
                     report: None,
@@ -879,7 +877,7 @@ impl Scheduler {
             .enumerate()
             .find_map(|(position, candidate)| {
                 let need = self.need(candidate);
-                let avoid = &self.jobs[candidate.job].failed_at;
+                let avoid = &self.jobs[&candidate.job].failed_at;
                 let may_join = |at, place: &Place| self.sharing.may_join(at, place, need.kind);
                 let slot = self.places.free_slot(need, avoid, may_join)?;
                 Some((position, need, slot))
@@ -902,7 +900,7 @@ impl Scheduler {
     }
 
     fn need(&self, candidate: &Candidate) -> Need {
-        let state = &self.jobs[candidate.job];
+        let state = &self.jobs[&candidate.job];
         Need {
             device: state.device,
             kind: candidate.kind,

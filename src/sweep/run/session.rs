@@ -280,7 +280,7 @@ impl Session<'_> {
         }
         let costs = Costs::read(self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.layout.device());
-        let jobs = agenda.extend(self.plan, &freshness);
+        let jobs = agenda.all(self.plan, &freshness);
         let learned = learned(self.ledger);
         let setup = Setup::new(self.layout, &self.sweep.resources, learned.clone());
         let mut scheduler = Scheduler::new(jobs, setup);
@@ -617,7 +617,7 @@ impl Running<'_, '_> {
             ..
         } = &mut *self.session;
         let growth = growth::grow(plan, &mut self.freshness, sweep, ledger, run)?;
-        for (study, decision) in growth.selected(plan) {
+        for (study, decision) in growth::selected(&growth, plan) {
             watcher.selected(plan, study);
             self.journal
                 .append(decision)
@@ -626,20 +626,20 @@ impl Running<'_, '_> {
         if growth.is_nothing() {
             return Ok(());
         }
-        watcher.grown(plan, &self.freshness);
-        let jobs = self.agenda.extend(plan, &self.freshness);
+        watcher.grown(plan, &self.freshness, &growth);
+        let jobs = self.agenda.extend(&growth.jobs, plan, &self.freshness);
         let actions = scheduler.grow(jobs);
-        self.keep_studies()?;
+        growth::keep_studies(growth.studies, plan, ledger)?;
         self.carry_out(actions, watcher)
     }
 
-    /// Keeps the points that the studies have chosen, in the ledger. A worker leaves that to the orchestrator.
+    /// Keeps the points that all studies have chosen, in the ledger. A worker leaves that to the orchestrator.
     fn keep_studies(&mut self) -> Result<(), SessionError> {
         if self.session.role.is_worker() {
             return Ok(());
         }
         let Session { plan, ledger, .. } = &mut *self.session;
-        Ok(growth::keep_studies(plan, ledger)?)
+        Ok(growth::keep_studies(0..plan.studies.len(), plan, ledger)?)
     }
 
     /// Waits for the next input of the scheduler.

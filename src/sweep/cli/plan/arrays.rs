@@ -30,7 +30,7 @@ pub(super) fn lines(table: &SlurmTable, opened: &Opened, freshness: &FreshnessOf
     } = opened;
     let device = plan.numerics.device();
     let mut agenda = Agenda::new(Costs::read(plan, ledger), device);
-    let jobs = agenda.extend(plan, freshness);
+    let jobs = agenda.all(plan, freshness);
     // Without Slurm, arrays are cut as it does usually.
     let limits = client::limits().unwrap_or_else(|_| Limits::default());
     let policy = policy(sweep, table, limits);

@@ -145,15 +145,8 @@ fn job<'p>((&job, freshness): (&Job, &'p Freshness)) -> JobAt<'p> {
 /// What comes before what, as pairs.
 fn order<S: Serializer>(plan: &&Plan, serializer: S) -> Result<S::Ok, S::Error> {
     let mut pairs = serializer.serialize_seq(Some(plan.graph.edge_count()))?;
-    for (before, after) in plan
-        .graph
-        .edge_indices()
-        .filter_map(|edge| plan.graph.edge_endpoints(edge))
-    {
-        pairs.serialize_element(&[
-            plan.graph[before].to_string(),
-            plan.graph[after].to_string(),
-        ])?;
+    for (before, after, ()) in plan.graph.all_edges() {
+        pairs.serialize_element(&[before.to_string(), after.to_string()])?;
     }
     pairs.end()
 }

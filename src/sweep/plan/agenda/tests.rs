@@ -3,10 +3,7 @@ use schema::Numerics;
 use super::*;
 use crate::{
     ledger::JobKind,
-    plan::{
-        freshness::Reason,
-        tests::{Desk, TWO_METHODS},
-    },
+    plan::tests::{Desk, TWO_METHODS},
 };
 
 /// Three seeds of two methods.
@@ -33,13 +30,13 @@ impl Case {
         }
     }
 
-    fn extend(&mut self) -> Vec<JobSpec> {
-        self.agenda.extend(&self.desk.plan, &self.freshness)
+    fn all(&mut self) -> Vec<JobSpec> {
+        self.agenda.all(&self.desk.plan, &self.freshness)
     }
 
     /// Returns the jobs that have to run, in the order of their turns.
     fn in_order(&mut self) -> Vec<JobSpec> {
-        let mut jobs = self.extend();
+        let mut jobs = self.all();
         jobs.retain(|job| job.has_to_run);
         jobs.sort_by_key(|job| job.turn);
         jobs
@@ -192,16 +189,6 @@ fn the_runs_of_a_data_set_stay_together() {
 }
 
 #[test]
-fn new_jobs_of_a_plan_are_told_once() {
-    let mut case = Case::new(&three_seeds());
-    assert_eq!(case.extend().len(), 13);
-    for freshness in case.freshness.values_mut() {
-        *freshness = Freshness::Stale(Reason::New);
-    }
-    assert_eq!(case.extend().len(), 0);
-}
-
-#[test]
 fn the_trials_of_a_search_are_foreseen_with_what_each_waits_for() {
     let searched = three_seeds()
         .replace("seeds = 3", "seeds = 2\nfolds = 2")
@@ -211,7 +198,7 @@ fn the_trials_of_a_search_are_foreseen_with_what_each_waits_for() {
             "[search]\n    strategy = \"gp\"\n    trials = 20\n    parallelism = 4\n    [[method]]\n    name = \"A\"",
         );
     let mut case = Case::new(&searched);
-    let known = case.extend();
+    let known = case.all();
     let foreseen = case.agenda.foresee(&case.desk.plan);
     let trials = case.desk.plan.studies[0].trials.len();
     // Two folds of each trial that is not known, then training and measuring two seeds on each, and two

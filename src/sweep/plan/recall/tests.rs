@@ -99,7 +99,7 @@ impl Desk {
             };
             self.ledger.publish_record(&record).unwrap();
         }
-        plan.runs.into_keys().collect()
+        plan.runs.keys().copied().collect()
     }
 
     /// Gives the runs of one method of another sweep a result.
@@ -123,7 +123,7 @@ impl Desk {
     fn recalled(&self, allowed: &[Numerics]) -> Vec<RunId> {
         let plan = self.plan(Arithmetic::OfResults(allowed)).unwrap();
         assert_eq!(plan.missing, Vec::<String>::new());
-        plan.runs.into_keys().collect()
+        plan.runs.keys().copied().collect()
     }
 
     fn refusal(&self, allowed: &[Numerics]) -> String {

@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use schema::{Breakdown, Numerics, SCHEMA, Scores, Trained, TrainingEnd};
 use tempfile::TempDir;
@@ -132,17 +132,20 @@ impl Desk {
                 return plan;
             };
             self.train(run, score(&point) + 0.01 * f64::from(fold));
-            plan.grow(&self.sweep, &self.ledger, Some(run)).unwrap();
+            plan.grow(&self.sweep, &self.ledger, run).unwrap();
         }
     }
 }
 
 /// Best at a margin of 0.3 and a rate of 0.1.
 fn score(point: &TrialPoint) -> f64 {
-    let (margin, rate) = (
-        value(point, "loss.triplet.margin"),
-        value(point, "training.optimizer.sgd.lr"),
-    );
+    let number = |name: &str, best| {
+        point
+            .get(name)
+            .map_or(best, |value| value.as_f64().unwrap())
+    };
+    let margin = number("loss.triplet.margin", 0.3);
+    let rate: f64 = number("training.optimizer.sgd.lr", 0.1);
     0.6 - (margin - 0.3).powi(2) - 0.1 * (rate.log10() + 1.0).powi(2)
 }
 
@@ -178,9 +181,9 @@ fn the_trials_that_need_no_results_are_planned_at_once() {
     assert_eq!((plan.runs.len(), plan.members.len()), (6 + 3, 2 * 3 * 2));
 }
 
-#[test]
-fn what_is_selected_has_its_rows_also_where_another_method_has_the_same_recipe() {
-    let text = SWEEP
+/// Two trials, of which the second has the recipe of another method.
+fn with_a_recipe_twice() -> String {
+    SWEEP
         .replace("lr = { log_uniform = [1e-3, 1] }", "lr = 0.1")
         .replace("uniform = [0, 1]", "grid = [0.1, 0.3]")
         .replace("strategy = \"gp\"", "strategy = \"grid\"")
@@ -188,8 +191,12 @@ fn what_is_selected_has_its_rows_also_where_another_method_has_the_same_recipe()
         .replace(
             "baseline = \"untrained\"",
             "loss.triplet = { margin = 0.3 }",
-        );
-    let desk = desk(&text);
+        )
+}
+
+#[test]
+fn what_is_selected_has_its_rows_also_where_another_method_has_the_same_recipe() {
+    let desk = desk(&with_a_recipe_twice());
     let mut plan = desk.plan();
     let trials: Vec<(RunId, f64)> = plan.studies[0]
         .trials
@@ -204,7 +211,7 @@ fn what_is_selected_has_its_rows_also_where_another_method_has_the_same_recipe()
     assert_eq!(trials.len(), 2 * 2);
     for (run, score) in trials {
         desk.train(run, score);
-        plan.grow(&desk.sweep, &desk.ledger, Some(run)).unwrap();
+        plan.grow(&desk.sweep, &desk.ledger, run).unwrap();
     }
     assert_eq!(plan.studies[0].state, StudyState::Selected(1));
     let rows: Vec<usize> = plan
@@ -223,12 +230,12 @@ fn a_trial_has_a_seed_that_no_repetition_has_and_is_never_measured_on_test_class
     assert_eq!(study.trials.len(), 8);
     for run in study.trials.iter().flat_map(|trial| &trial.runs) {
         assert_eq!(plan.runs[run].identity.recipe.seed, FIRST_SEED_OF_TRIALS);
-        let jobs: Vec<&Node> = plan
+        let jobs: Vec<Node> = plan
             .graph
-            .node_weights()
+            .nodes()
             .filter(|node| node.to_string().contains(&run.to_string()))
             .collect();
-        assert_eq!(jobs, [&Node::Job(Job::Train(*run))]);
+        assert_eq!(jobs, [Node::Job(Job::Train(*run))]);
     }
 }
 
@@ -502,4 +509,39 @@ fn a_value_that_matters_only_with_an_earlier_choice_is_left_out_elsewhere() {
         seen[usize::from(triplet.swap)] = true;
     }
     assert_eq!(seen, [true, true]);
+}
+
+#[test]
+fn a_plan_that_has_grown_is_the_plan_that_is_made_of_its_results() {
+    let two_searches = SWEEP.replace(
+        "baseline = \"untrained\"",
+        "loss.triplet = { margin = 0.3 }",
+    );
+    for text in [SWEEP, &pruned(), &with_a_recipe_twice(), &two_searches] {
+        let desk = desk(text);
+        let grown = desk.finish(desk.plan(), true);
+        let anew = desk.plan();
+        let nodes = |plan: &Plan| plan.graph.nodes().collect::<BTreeSet<_>>();
+        assert_eq!(nodes(&grown), nodes(&anew));
+        let edges = |plan: &Plan| {
+            plan.graph
+                .all_edges()
+                .map(|(a, b, ())| (a, b))
+                .collect::<BTreeSet<_>>()
+        };
+        assert_eq!(edges(&grown), edges(&anew));
+        let ensembles = |plan: &Plan| {
+            let ensembles = plan.ensembles.iter();
+            let described = ensembles.map(|(&id, ensemble)| (id, ensemble.members.clone()));
+            described.collect::<Vec<_>>()
+        };
+        assert_eq!(ensembles(&grown), ensembles(&anew));
+        let of_runs = |plan: &Plan| {
+            let runs = plan.runs.iter();
+            let described = runs
+                .map(|(&run, planned)| (run, planned.member, planned.row, plan.name_of_run(run)));
+            described.collect::<Vec<_>>()
+        };
+        assert_eq!(of_runs(&grown), of_runs(&anew));
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
         costs::Costs,
         tests::{Desk, TWO_METHODS},
     },
-    run::visits,
+    visits::visits,
 };
 
 mod worlds;
@@ -57,7 +57,7 @@ fn setup(slots: &[PlaceId], retries: u32) -> Setup {
 /// The jobs of a plan without any finished ones.
 fn jobs_of(desk: &Desk) -> Vec<JobSpec> {
     let costs = Costs::read(&desk.plan, &desk.ledger);
-    Agenda::new(costs, Device::Cpu).extend(&desk.plan, &desk.freshness())
+    Agenda::new(costs, Device::Cpu).all(&desk.plan, &desk.freshness())
 }
 
 /// A result of a job.

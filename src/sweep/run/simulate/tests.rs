@@ -696,7 +696,7 @@ impl Shipped {
         let plan = Plan::new(&sweep, &ledger, Numerics::Cuda).unwrap();
         let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
         let mut agenda = Agenda::new(Costs::read(&plan, &ledger), Device::Cuda);
-        let mut jobs = agenda.extend(&plan, &freshness);
+        let mut jobs = agenda.all(&plan, &freshness);
         jobs.extend(agenda.foresee(&plan));
         let bytes = 0;
         Shipped {

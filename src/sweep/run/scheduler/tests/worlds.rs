@@ -1,9 +1,7 @@
 //! Many random machines with random misfortunes: what holds in all of them.
 
-use petgraph::Direction;
-
 use super::*;
-use crate::plan::{Node, Plan};
+use crate::plan::{Plan, jobs_before};
 
 mod strikes;
 
@@ -320,15 +318,10 @@ impl<'a> World<'a> {
 type Graph = BTreeMap<Job, Vec<Job>>;
 
 fn graph_of(plan: &Plan) -> Graph {
-    let job_at = |index| match plan.graph[index] {
-        Node::Job(job) => Some(job),
-        Node::Select(_) | Node::Report => None,
-    };
     let mut graph = Graph::new();
-    for index in plan.graph.node_indices() {
-        if let Some(job) = job_at(index) {
-            let before = plan.graph.neighbors_directed(index, Direction::Incoming);
-            graph.insert(job, before.filter_map(job_at).collect());
+    for node in plan.graph.nodes() {
+        if let Some(job) = node.job() {
+            graph.insert(job, jobs_before(node, &plan.graph).collect());
         }
     }
     graph
