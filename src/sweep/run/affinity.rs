@@ -11,6 +11,9 @@ use rustix::{
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
+/// Where the system tells of its devices and cores.
+const SYSTEM: &str = "/sys";
+
 /// Returns the cores that this process may use; none if the system does not tell.
 pub(super) fn allowed() -> Vec<usize> {
     match sched_getaffinity(None) {
@@ -33,8 +36,12 @@ pub(super) fn confine(process: Pid, cores: &[usize]) {
 /// Returns the cores near the device at a PCI address, as NVML writes it: `00000000:3B:00.0`. None if the system does
 /// not tell.
 pub(super) fn near(address: &str) -> Vec<usize> {
+    near_by(Path::new(SYSTEM), address)
+}
+
+fn near_by(system: &Path, address: &str) -> Vec<usize> {
     let device = device_folder(address);
-    cores_in(&format!("/sys/bus/pci/devices/{device}/local_cpulist"))
+    cores_in(&system.join(format!("bus/pci/devices/{device}/local_cpulist")))
 }
 
 /// Returns the name of a device's folder: the system writes addresses in small letters, and domains with at least four
@@ -48,20 +55,24 @@ fn device_folder(address: &str) -> String {
 }
 
 /// Returns the cores with siblings side by side.
-pub(super) fn siblings_together(mut cores: Vec<usize>) -> Vec<usize> {
-    cores.sort_by_cached_key(|&core| (first_sibling(core), core));
+pub(super) fn siblings_together(cores: Vec<usize>) -> Vec<usize> {
+    by_siblings(Path::new(SYSTEM), cores)
+}
+
+fn by_siblings(system: &Path, mut cores: Vec<usize>) -> Vec<usize> {
+    cores.sort_by_cached_key(|&core| (first_sibling(system, core), core));
     cores
 }
 
 /// Returns the first of the cores that share a physical core with this one.
-fn first_sibling(core: usize) -> usize {
-    let topology = format!("/sys/devices/system/cpu/cpu{core}/topology");
-    let siblings = cores_in(&format!("{topology}/thread_siblings_list"));
+fn first_sibling(system: &Path, core: usize) -> usize {
+    let topology = system.join(format!("devices/system/cpu/cpu{core}/topology"));
+    let siblings = cores_in(&topology.join("thread_siblings_list"));
     siblings.first().copied().unwrap_or(core)
 }
 
-fn cores_in(file: &str) -> Vec<usize> {
-    let list = durable::read_to_string(Path::new(file));
+fn cores_in(file: &Path) -> Vec<usize> {
+    let list = durable::read_to_string(file);
     list.map_or_else(|_| Vec::new(), |list| listed(&list))
 }
 
@@ -110,6 +121,8 @@ fn taken_out(left: &mut Vec<usize>, most: usize, fits: impl Fn(usize) -> bool) -
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -153,6 +166,50 @@ mod tests {
         assert_eq!(divided(&[3, 5, 7, 9], &[&[], &[5, 6]]), [[3, 7], [5, 9]]);
         assert!(divided(&[3], &[&left, &right]).concat().is_empty());
         assert!(divided(&all, &[]).is_empty());
+    }
+
+    /// Two nodes with four physical cores each, whose siblings are 8 apart, and a GPU on each node.
+    fn two_nodes(system: &Path) {
+        for core in 0..16 {
+            let topology = system.join(format!("devices/system/cpu/cpu{core}/topology"));
+            fs::create_dir_all(&topology).unwrap();
+            let siblings = format!("{},{}\n", core % 8, core % 8 + 8);
+            fs::write(topology.join("thread_siblings_list"), siblings).unwrap();
+        }
+        for (address, near) in [
+            ("0000:3b:00.0", "0-3,8-11\n"),
+            ("0000:af:00.0", "4-7,12-15\n"),
+        ] {
+            let device = system.join("bus/pci/devices").join(address);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("local_cpulist"), near).unwrap();
+        }
+    }
+
+    #[test]
+    fn gpus_get_the_cores_of_their_nodes_and_no_physical_core_is_divided() {
+        let folder = tempfile::tempdir().unwrap();
+        let system = folder.path();
+        two_nodes(system);
+        let near = |address| near_by(system, address);
+        let (first, second) = (near("00000000:3B:00.0"), near("00000000:AF:00.0"));
+        assert_eq!(
+            (as_list(&first), as_list(&second)),
+            ("0-3,8-11".to_owned(), "4-7,12-15".to_owned())
+        );
+        assert!(near("00000000:01:00.0").is_empty());
+
+        // Two GPUs on each node, the nodes in the other order.
+        let cores = by_siblings(system, (0..16).collect());
+        assert_eq!(cores[..4], [0, 8, 1, 9]);
+        let shares = divided(&cores, &[&second, &second, &first, &first]);
+        let shares: Vec<String> = shares.iter().map(|share| as_list(share)).collect();
+        assert_eq!(shares, ["4-5,12-13", "6-7,14-15", "0-1,8-9", "2-3,10-11"]);
+
+        // A batch system allows but one node: the GPU on the other one has far cores.
+        let shares = divided(&by_siblings(system, first.clone()), &[&second, &first]);
+        let shares: Vec<String> = shares.iter().map(|share| as_list(share)).collect();
+        assert_eq!(shares, ["2-3,10-11", "0-1,8-9"]);
     }
 
     #[test]
