@@ -193,7 +193,7 @@ impl Target {
     /// Plans the sweep as it would run somewhere else than its file says, if so chosen.
     fn open_on(&self, on: Option<Where>) -> Result<Opened, Exit> {
         let mut sweep = self.read()?;
-        Where::apply(on, &mut sweep);
+        Where::apply(on, &mut sweep)?;
         Opened::here(sweep, &self.results)
     }
 

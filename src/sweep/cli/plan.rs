@@ -23,7 +23,7 @@ use super::{
     width::wrapped,
 };
 use crate::{
-    config::{Method, On, Point, Sweep, TrainingTable, as_written},
+    config::{Method, On, Point, Resources, Sweep, TrainingTable, as_written},
     ledger::{Job, JobKind},
     plan::{
         Plan, RowId,
@@ -132,6 +132,7 @@ impl PlanCommand {
             lines.push(format!("  {verb:<9} {todo:>4} to do, {done:>4} done"));
         }
         lines.extend(priorities(plan));
+        lines.extend(resources(&sweep.resources, plan));
         match &sweep.resources.on {
             On::Here => lines.extend(costs(opened, forecast)),
             On::Slurm(table) => {
@@ -158,6 +159,30 @@ fn priorities(plan: &Plan) -> Option<String> {
         .map(|(Reverse(level), methods)| format!("{} ({level})", methods.join(", ")))
         .collect();
     (levels.len() > 1).then(|| format!("  priority  {}", levels.join(", then ")))
+}
+
+/// Says of each countable resource how many there are, and how many a job of each method takes.
+fn resources(resources: &Resources, plan: &Plan) -> Vec<String> {
+    let line = |(name, number)| {
+        let mut takers: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+        for member in &plan.members {
+            let needed = member.needs.of(name).unwrap_or(0);
+            let methods = takers.entry(needed).or_default();
+            if !methods.contains(&member.method.as_str()) {
+                methods.push(&member.method);
+            }
+        }
+        takers.remove(&0);
+        let takers: Vec<String> = takers
+            .iter()
+            .map(|(needed, methods)| format!("{needed} for a job of {}", methods.join(", ")))
+            .collect();
+        match takers.is_empty() {
+            true => format!("  resource  {number} {name}, which no method needs"),
+            false => format!("  resource  {number} {name}: {}", takers.join("; ")),
+        }
+    };
+    resources.have.iter().map(line).collect()
 }
 
 /// The time of all jobs one after another.

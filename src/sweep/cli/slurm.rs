@@ -19,7 +19,7 @@ use crate::{
         standing::open_submissions,
         submission::SubmissionFolder,
     },
-    config::{On, SlurmTable, Sweep},
+    config::{NOT_COUNTED_ON_SLURM, On, SlurmTable, Sweep},
     ledger::{AttemptEnd, Job, Ledger},
     plan::{
         Growth, Plan, Study,
@@ -38,13 +38,20 @@ pub(super) enum Where {
 
 impl Where {
     /// Lets a sweep run there, whatever its file says.
-    pub(super) fn apply(chosen: Option<Where>, sweep: &mut Sweep) {
+    ///
+    /// # Errors
+    /// It cannot run there.
+    pub(super) fn apply(chosen: Option<Where>, sweep: &mut Sweep) -> Result<(), Exit> {
+        if chosen == Some(Where::Slurm) && !sweep.resources.have.is_empty() {
+            return Err(Exit::mistake(format!("`have`: {NOT_COUNTED_ON_SLURM}")));
+        }
         let on = &mut sweep.resources.on;
         match (chosen, &on) {
             (Some(Where::Here), _) => *on = On::Here,
             (Some(Where::Slurm), On::Here) => *on = On::Slurm(SlurmTable::default()),
             (Some(Where::Slurm), On::Slurm(_)) | (None, _) => {}
         }
+        Ok(())
     }
 }
 

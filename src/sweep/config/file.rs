@@ -14,6 +14,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    counts::Counts,
     fairness::Waiver,
     forms::{ByteSize, CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds},
     heads::MethodHead,
@@ -164,6 +165,9 @@ pub struct DataTable {
     /// Whether decoded images are kept on disk.
     #[serde(default)]
     pub cache: Cache,
+    /// What each job that reads the data takes of the resources in `have`, such as `needs.nfs = 1`.
+    #[serde(default, skip_serializing_if = "Counts::is_empty")]
+    pub needs: Counts,
     /// What there is to train on: as `sweep data add` found it, or as published. Not a key.
     #[serde(skip)]
     pub half: TrainingHalf,
@@ -282,6 +286,10 @@ pub struct MethodTable {
     #[serde(default, skip_serializing)]
     #[schemars(extend("x-fixed" = true))]
     pub priority: i32,
+    /// What each of its jobs takes of the resources in `have`, such as `needs.license = 1`. No result depends on it.
+    #[serde(default, skip_serializing)]
+    #[schemars(extend("x-fixed" = true))]
+    pub needs: Counts,
     /// What is trained for.
     pub loss: Option<Loss>,
     /// How far apart embeddings are; absent: the loss's own distance.
@@ -322,6 +330,7 @@ impl MethodTable {
             name: self.name.clone(),
             when: PutInPlace,
             priority: self.priority,
+            needs: self.needs.clone(),
             loss: None,
             distance: None,
             reduction: None,
@@ -386,6 +395,10 @@ pub struct Resources {
     pub threads: Option<u32>,
     /// What a run takes of the machine, besides its GPU.
     pub needs: Needs,
+    /// How many there are of resources with names of your own, such as `have = { nfs = 2 }`: the jobs that run at a time
+    /// never take more. What a job takes is said under `data.needs` and in the `needs` of a method.
+    #[serde(skip_serializing_if = "Counts::is_empty")]
+    pub have: Counts,
     /// Whether each slot on the CPU, or each GPU, has cores of its own, which its runs do not leave; those of a GPU are near
     /// it as far as there are enough. Two sweeps that do so at the same time on one machine take the same cores.
     pub pin: bool,
@@ -421,6 +434,7 @@ impl Default for Resources {
             mps: false,
             threads: None,
             needs: Needs::default(),
+            have: Counts::default(),
             pin: false,
             slots: None,
             hang_minutes: 30.0,

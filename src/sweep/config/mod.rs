@@ -12,6 +12,7 @@
 mod axis;
 mod bounded;
 mod condition;
+mod counts;
 mod diagnostic;
 mod document;
 mod every_method;
@@ -52,6 +53,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+pub use counts::Counts;
 pub use diagnostic::Diagnostic;
 use document::{Document, Reading};
 pub use fairness::{Fairness, Rule, Violation, Waiver};
@@ -81,6 +83,7 @@ use searched::Searched;
 pub use searched::{as_written, at_point, without};
 pub use slurm::{On, SlurmTable, TimeLimit, asks_for_gpus};
 pub use tables::{IntervalKind, Layouts, Quoted, ReportTable};
+pub(crate) use validate::NOT_COUNTED_ON_SLURM;
 
 use crate::{
     ledger::fingerprint::{lacks_boxes, registration},
@@ -141,6 +144,8 @@ pub struct Point {
     pub training_images: TrainingImages,
     /// Whether decoded images are kept on disk.
     pub cache: Cache,
+    /// What a job takes of countable resources that reads them.
+    pub needs: Counts,
     /// What is done to them in a batch.
     pub transform: Transform,
     /// The network.
@@ -393,6 +398,7 @@ fn point(
         images: shared.data.images(),
         training_images: shared.data.training_images(),
         cache: shared.data.cache,
+        needs: shared.data.needs,
         dataset: shared.data.dataset,
         transform: shared.transform,
         model: shared.model,

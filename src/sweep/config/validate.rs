@@ -15,6 +15,7 @@ use schema::{Dataset, Fold, Loss, OutOfRange, Own, TrainingImages, visible::is_h
 use serde_json::Value;
 
 use super::{
+    counts::Counts,
     fault::{Checked, Fault},
     file::{LabelMaps, MethodTable, Resources, SweepFile, TrainingTable},
     forms::{CheckpointSeconds, Folds},
@@ -40,6 +41,14 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     methods(file)?;
     training::surveys(&file.training, file)?;
     resources(&file.resources)?;
+    needs(&file.data.needs, "data.needs", &file.resources)?;
+    for (position, method) in file.method.iter().enumerate() {
+        needs(
+            &method.needs,
+            &format!("method.{position}.needs"),
+            &file.resources,
+        )?;
+    }
     let mut waived = BTreeSet::new();
     for (index, waiver) in file.waive.iter().enumerate() {
         let key = |name: &str| format!("waive.{index}.{name}");
@@ -461,11 +470,46 @@ fn resources(resources: &Resources) -> Checked {
     not_negative(resources.hang_minutes, &key("hang_minutes"))?;
     if let On::Slurm(table) = &resources.on {
         table.check()?;
+        require(
+            resources.have.is_empty(),
+            &key("have"),
+            NOT_COUNTED_ON_SLURM,
+        )?;
     }
     match resources.checkpoint_seconds {
         CheckpointSeconds::Auto => Ok(()),
         CheckpointSeconds::Every(seconds) => not_negative(seconds, &key("checkpoint_seconds")),
     }
+}
+
+/// Why countable resources are refused on Slurm.
+pub(crate) const NOT_COUNTED_ON_SLURM: &str = "named resources are counted on one machine, not on the nodes of Slurm: let Slurm count \
+    them there, as licenses: `on.slurm.options = [\"--licenses=NAME:1\"]`";
+
+/// Refuses jobs that need of a resource what there is not.
+fn needs(needs: &Counts, key: &str, resources: &Resources) -> Checked {
+    for (name, needed) in needs.iter() {
+        let key = format!("{key}.{name}");
+        let Some(number) = resources.have.of(name) else {
+            let names = resources.have.iter().map(|(name, _)| name);
+            return Err(Fault {
+                key,
+                message: format!("there is no resource named `{name}`"),
+                hint: Some(match nearest(name, names) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!(
+                        "say under [resources] how many there are: `have.{name} = {needed}`"
+                    ),
+                }),
+            });
+        };
+        require(
+            needed <= number,
+            &key,
+            format!("it needs {needed} of `{name}`, and there are {number} (`resources.have`)"),
+        )?;
+    }
+    Ok(())
 }
 
 fn require(holds: bool, key: &str, message: impl Into<String>) -> Checked {

@@ -29,7 +29,7 @@ use super::{
     freshness::{Freshness, FreshnessOf},
     jobs_before,
 };
-use crate::{ledger::Job, visits::PerJob};
+use crate::{config::Counts, ledger::Job, visits::PerJob};
 
 /// A job, and all that the scheduler knows of it.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct JobSpec {
     pub guess: Option<u64>,
     /// On what it runs.
     pub device: Device,
+    /// What it takes of countable resources.
+    pub needs: Counts,
 }
 
 /// The turn of a job; the smallest comes first.
@@ -150,38 +152,42 @@ impl Agenda {
         let new: Vec<NewJob> = new.par_iter().map(of_each).collect();
         let seconds = new.iter().map(|new| (new.job, new.seconds));
         self.seconds.extend(seconds);
-        let mut chains = BTreeMap::new();
-        let of_data = priorities_of_data(&new, plan);
         let canaries = self.canaries(&new, plan);
-        new.iter()
-            .map(|&NewJob {
-                     job,
-                     has_to_run,
-                     kind,
-                     ..
-                 }| JobSpec {
-                job,
-                waits_for: jobs_before(Node::Job(job), &plan.graph).collect(),
-                has_to_run,
-                turn: Turn {
-                    stage: stage(job),
-                    priority: Reverse(match job {
-                        Job::Prepare(data) => of_data.get(&data).copied().unwrap_or(0),
-                        Job::Train(_) | Job::Evaluate(_) | Job::Ensemble(_) => priority(job, plan),
-                    }),
-                    is_usual: !matches!(job, Job::Train(run) if canaries.contains(&run)),
-                    chain: Reverse(step(self.chain(Node::Job(job), plan, &mut chains))),
-                    data: data_of(job, plan),
-                    row: row(job, plan),
-                },
-                kind,
-                guess: self.guess(job, plan),
-                device: match job {
-                    Job::Prepare(_) => Device::Cpu,
-                    Job::Train(_) | Job::Evaluate(_) | Job::Ensemble(_) => self.device,
-                },
-            })
-            .collect()
+        let mut chains = BTreeMap::new();
+        let specs = new
+            .iter()
+            .map(|new| self.spec(new, &canaries, &mut chains, plan));
+        specs.collect()
+    }
+
+    fn spec(
+        &self,
+        new: &NewJob,
+        canaries: &BTreeSet<RunId>,
+        chains: &mut BTreeMap<Node, f64>,
+        plan: &Plan,
+    ) -> JobSpec {
+        let job = new.job;
+        JobSpec {
+            job,
+            waits_for: jobs_before(Node::Job(job), &plan.graph).collect(),
+            has_to_run: new.has_to_run,
+            turn: Turn {
+                stage: stage(job),
+                priority: Reverse(priority(job, plan)),
+                is_usual: !matches!(job, Job::Train(run) if canaries.contains(&run)),
+                chain: Reverse(step(self.chain(Node::Job(job), plan, chains))),
+                data: data_of(job, plan),
+                row: row(job, plan),
+            },
+            kind: new.kind,
+            guess: self.guess(job, plan),
+            device: match job {
+                Job::Prepare(_) => Device::Cpu,
+                Job::Train(_) | Job::Evaluate(_) | Job::Ensemble(_) => self.device,
+            },
+            needs: needs(job, plan),
+        }
     }
 
     /// Returns the bytes of a GPU's memory that measuring takes: it embeds as many images at a time as fit into
@@ -305,29 +311,44 @@ fn row(job: Job, plan: &Plan) -> usize {
     row.unwrap_or(0)
 }
 
-/// Returns the highest priority of the methods that need a training or a measurement.
+/// Returns the highest priority of the methods that need a job. Of preparing data, that visits all runs.
 fn priority(job: Job, plan: &Plan) -> i32 {
     let priority = match job {
+        Job::Prepare(data) => {
+            let runs = plan.runs.values().filter(|planned| planned.data == data);
+            runs.map(|planned| planned.priority).max()
+        }
         Job::Train(run) | Job::Evaluate(run) => plan.runs.get(&run).map(|planned| planned.priority),
         Job::Ensemble(id) => plan.ensembles.get(&id).and_then(|ensemble| {
             let members = ensemble.members.iter();
             members.map(|&member| plan.members[member].priority).max()
         }),
-        Job::Prepare(_) => None,
     };
     priority.unwrap_or(0)
 }
 
-/// Returns the highest priority of the runs of each data set, if one is to be prepared.
-fn priorities_of_data(new: &[NewJob], plan: &Plan) -> BTreeMap<DataId, i32> {
-    let mut priorities = BTreeMap::new();
-    if new.iter().any(|new| matches!(new.job, Job::Prepare(_))) {
-        for planned in plan.runs.values() {
-            let highest = priorities.entry(planned.data).or_insert(planned.priority);
-            *highest = planned.priority.max(*highest);
+/// Returns what a job takes of countable resources.
+fn needs(job: Job, plan: &Plan) -> Counts {
+    let mut needs = Counts::default();
+    match job {
+        Job::Prepare(data) => {
+            if let Some(planned) = plan.data.get(&data) {
+                needs.raise(&planned.needs);
+            }
+        }
+        Job::Train(run) | Job::Evaluate(run) => {
+            if let Some(planned) = plan.runs.get(&run) {
+                needs.raise(&planned.needs);
+            }
+        }
+        Job::Ensemble(id) => {
+            let members = plan.ensembles.get(&id).map(|ensemble| &ensemble.members);
+            for &member in members.into_iter().flatten() {
+                needs.raise(&plan.members[member].needs);
+            }
         }
     }
-    priorities
+    needs
 }
 
 /// Returns the priority of the method of a search.

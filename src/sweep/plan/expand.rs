@@ -163,6 +163,8 @@ impl Cell<'_> {
     }
 
     fn member(&self, seed: u64, fold: Option<Fold>, run: RunId) -> Member {
+        let mut needs = self.point.needs.clone();
+        needs.raise(&self.method.table.needs);
         Member {
             method: self.method.table.name.clone(),
             dataset: self.point.dataset.clone(),
@@ -173,6 +175,7 @@ impl Cell<'_> {
             map: None,
             run,
             priority: self.method.table.priority,
+            needs,
         }
     }
 }

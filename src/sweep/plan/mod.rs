@@ -43,7 +43,7 @@ use schema::{
 pub use study::{Growth, Study, StudyState, Trial};
 
 use crate::{
-    config::{Baseline, Point, Sweep, canonical_value},
+    config::{Baseline, Counts, Point, Sweep, canonical_value},
     ledger::{
         Job, Ledger, LedgerError, Scope,
         fingerprint::{self, FingerprintError},
@@ -120,6 +120,8 @@ pub struct Member {
     pub run: RunId,
     /// The priority of the method.
     pub priority: i32,
+    /// What each of its jobs takes of countable resources.
+    pub needs: Counts,
 }
 
 /// A row of the table as data: what its members have in common.
@@ -181,6 +183,8 @@ pub struct PlannedRun {
     pub(crate) row: usize,
     /// The highest priority of the methods that need it.
     pub(crate) priority: i32,
+    /// What each of its jobs takes of countable resources.
+    pub(crate) needs: Counts,
 }
 
 impl PlannedRun {
@@ -194,13 +198,15 @@ impl PlannedRun {
             member: None,
             row: usize::MAX,
             priority: i32::MIN,
+            needs: Counts::default(),
         }
     }
 
-    /// Notes that a row needs it, of a method of this priority.
-    fn serve(&mut self, row: usize, priority: i32) {
+    /// Notes that the row of a member needs it.
+    fn serve(&mut self, row: usize, member: &Member) {
         self.row = self.row.min(row);
-        self.priority = self.priority.max(priority);
+        self.priority = self.priority.max(member.priority);
+        self.needs.raise(&member.needs);
     }
 
     /// Notes that it is the result of a member.
@@ -227,6 +233,8 @@ pub struct PlannedData {
     pub images: StoredImages,
     /// Where decoded images are cached.
     pub cache: Cache,
+    /// What preparing it takes of countable resources.
+    pub needs: Counts,
     /// The hash of its content.
     pub fingerprint: Fingerprint,
     /// Its folder; none for one that the program draws itself.
@@ -352,7 +360,7 @@ impl Plan {
         let position = self.members.len();
         let planned = self.runs.entry(member.run);
         let planned = planned.or_insert_with(|| PlannedRun::new(identity, inputs));
-        planned.serve(position, member.priority);
+        planned.serve(position, &member);
         planned.be_result_of(position);
         self.members.push(member);
     }
@@ -539,6 +547,7 @@ impl Inputs {
             self.data.push(DataInput::of(point, sweep, ledger));
             self.data.len() - 1
         });
+        self.data[data].planned.needs.raise(&point.needs);
         let backbone = &point.model.backbone;
         let known = |known: &StartWeights| known.backbone == *backbone;
         let weights = match self.weights.iter().position(known) {
@@ -599,6 +608,7 @@ impl DataInput {
             dataset: point.dataset.clone(),
             images: point.images,
             cache: point.cache,
+            needs: point.needs.clone(),
             fingerprint,
             source,
         };

@@ -236,25 +236,16 @@ impl Study {
         of_run.map(|(position, _)| position).collect()
     }
 
-    fn history(&self) -> Vec<TrialRecord> {
-        let record = |trial: &Trial| TrialRecord {
-            point: trial.point.clone(),
-            outcome: trial.outcome,
-        };
-        self.trials.iter().map(record).collect()
-    }
-
     /// The first trial that has ended its folds so far and can be decided on, with the decision.
-    fn decision(&self) -> Option<(usize, Decision)> {
+    fn decision(&self, history: &[TrialRecord]) -> Option<(usize, Decision)> {
         let is_due = |trial: &Trial| {
             let is_open = trial.outcome == TrialOutcome::Pending && !trial.ahead.is_empty();
             is_open && trial.scores().is_some()
         };
         let due = self.trials.iter().position(is_due)?;
-        let history = self.history();
         let scores = self.trials.iter().map(|trial| trial.folds.iter().flatten());
         let scores: Vec<Vec<f64>> = scores.map(|folds| folds.copied().collect()).collect();
-        let decision = self.search.decide(&history, &scores, due)?;
+        let decision = self.search.decide(history, &scores, due)?;
         Some((due, decision))
     }
 
@@ -274,13 +265,12 @@ impl Study {
     }
 
     /// Returns the point of the next trial, if it is known; otherwise updates the state.
-    fn next(&mut self) -> Option<TrialPoint> {
+    fn next(&mut self, history: &[TrialRecord]) -> Option<TrialPoint> {
         let number = self.trials.len();
         if let Some(point) = self.recalled.get(number).filter(|_| number < self.budget) {
             return Some(point.clone());
         }
-        let history = self.history();
-        match self.search.suggest(&history, number) {
+        match self.search.suggest(history, number) {
             Suggestion::Try(point) => return Some(point),
             Suggestion::Wait { .. } => {}
             Suggestion::Exhausted
@@ -288,7 +278,7 @@ impl Study {
                     .iter()
                     .any(|trial| trial.outcome == TrialOutcome::Pending) => {}
             Suggestion::Exhausted => {
-                self.state = best(&history).map_or(StudyState::Hopeless, StudyState::Selected);
+                self.state = best(history).map_or(StudyState::Hopeless, StudyState::Selected);
             }
         }
         None
@@ -296,6 +286,14 @@ impl Study {
 }
 
 impl Trial {
+    /// What searches know of it.
+    fn record(&self) -> TrialRecord {
+        TrialRecord {
+            point: self.point.clone(),
+            outcome: self.outcome,
+        }
+    }
+
     /// The scores on all folds that it has come to; none until they have finished.
     fn scores(&self) -> Option<Vec<f64>> {
         self.folds.iter().copied().collect()
@@ -482,11 +480,12 @@ impl Plan {
         ledger: &Ledger,
         growth: &mut Growth,
     ) -> Result<(), LedgerError> {
+        let mut history: Vec<TrialRecord> = study.trials.iter().map(Trial::record).collect();
         loop {
-            let changed = if let Some((trial, decision)) = study.decision() {
+            let changed = if let Some((trial, decision)) = study.decision(&history) {
                 self.carry_out(study, trial, decision, growth);
                 trial
-            } else if let Some(point) = study.next() {
+            } else if let Some(point) = study.next(&history) {
                 let trial = self.trial(study, point, sweep, growth);
                 study.trials.push(trial);
                 study.trials.len() - 1
@@ -494,6 +493,8 @@ impl Plan {
                 break;
             };
             study.learn(changed, sweep, ledger)?;
+            history.truncate(changed);
+            history.extend(study.trials[changed..].iter().map(Trial::record));
         }
         growth.studies.push(study.position);
         if study.state != StudyState::Open {
@@ -587,10 +588,9 @@ impl Plan {
 
     /// Returns a run that a study needs for a row.
     fn planned(&mut self, study: &Study, row: usize, identity: Box<Identity>) -> &mut PlannedRun {
-        let priority = self.members[row].priority;
         let planned = self.runs.entry(identity.run());
         let planned = planned.or_insert_with(|| PlannedRun::new(identity, &study.inputs));
-        planned.serve(row, priority);
+        planned.serve(row, &self.members[row]);
         planned
     }
 

@@ -30,7 +30,7 @@ use self::{
     sharing::Sharing,
 };
 use crate::{
-    config::{Percent, Resources},
+    config::{Counts, Percent, Resources},
     ledger::{AttemptEnd, Job},
     plan::agenda::JobSpec,
     run::slots::{Layout, Place, PlaceId, SlotId},
@@ -138,6 +138,8 @@ pub struct Setup {
     pub free_share: f64,
     /// The most attempts at a time; nothing: as many as there are slots.
     pub at_most: Option<usize>,
+    /// How many there are of countable resources.
+    pub have: Counts,
     /// What earlier sweeps learned.
     pub learned: Learned,
 }
@@ -152,6 +154,7 @@ impl Setup {
             most_failures: resources.on_failure.most_failures(),
             at_most: layout.at_most.map(|most| most as usize),
             free_share: resources.gpu_free.map_or(0.0, Percent::share),
+            have: resources.have.clone(),
             learned,
         }
     }
@@ -177,6 +180,8 @@ pub struct Scheduler {
     failures: u32,
     /// The most attempts at a time, if main memory bounds them.
     at_most: Option<usize>,
+    /// What no attempt takes of the countable resources.
+    free: Counts,
     has_begun: bool,
     /// True if something happened since jobs were last started, so that others may start.
     is_changed: bool,
@@ -189,8 +194,11 @@ pub struct Scheduler {
 struct JobState {
     rank: Rank,
     kind: KindId,
+    /// Its kind, and what it takes of countable resources.
+    line: KindId,
     guess: Option<u64>,
     device: Device,
+    needs: Counts,
     phase: JobPhase,
     unfinished: usize,
     dependents: Vec<Job>,
@@ -252,6 +260,7 @@ impl Scheduler {
             most_failures: setup.most_failures,
             failures: 0,
             at_most: setup.at_most,
+            free: setup.have,
             has_begun: false,
             is_changed: true,
             interrupts: 0,
@@ -558,6 +567,7 @@ impl Scheduler {
                 has_all,
             } => {
                 self.places.vacate(slot);
+                self.free.give(&state.needs);
                 let at = self.places.place_of(slot);
                 self.sharing.left(at, self.places.facts(at), job);
                 let ended = EndedAttempt {
@@ -834,6 +844,7 @@ impl Scheduler {
             self.sharing
                 .joined(at, self.places.facts(at), job, need.kind);
             if let Some(state) = self.jobs.get_mut(&job) {
+                self.free.take(&state.needs);
                 state.phase = JobPhase::Running {
                     slot,
                     report: None,
@@ -855,7 +866,9 @@ impl Scheduler {
     /// Returns the next job to start, and where.
     fn next(&mut self) -> Option<(Job, Need, SlotId)> {
         self.reserve_places();
-        self.places.reserved().or_else(|| self.next_shared())
+        let has_enough = |job: Job| self.free.cover(&self.jobs[&job].needs);
+        let reserved = self.places.reserved(has_enough);
+        reserved.or_else(|| self.next_shared())
     }
 
     /// Keeps places for jobs that must be alone.
@@ -869,26 +882,40 @@ impl Scheduler {
     }
 
     /// Returns the first job in order that has room beside others. Those that it passes are patient for a
-    /// while.
+    /// while. Countable resources are kept for the first that lacks some, so that no later job takes them.
     fn next_shared(&mut self) -> Option<(Job, Need, SlotId)> {
-        let candidates = self.ready.first_of_kinds();
-        let found = candidates
-            .iter()
-            .enumerate()
-            .find_map(|(position, candidate)| {
-                let need = self.need(candidate);
-                let avoid = &self.jobs[&candidate.job].failed_at;
-                let may_join = |at, place: &Place| self.sharing.may_join(at, place, need.kind);
-                let slot = self.places.free_slot(need, avoid, may_join)?;
-                Some((position, need, slot))
-            });
-        let (position, need, slot) = found?;
-        for passed in &candidates[..position] {
-            self.pass(passed);
+        let mut left = self.left_by_reserved();
+        let mut passed = Vec::new();
+        for candidate in self.ready.first_of_kinds() {
+            let state = &self.jobs[&candidate.job];
+            if !left.cover(&state.needs) {
+                left.take(&state.needs);
+                continue;
+            }
+            let need = self.need(&candidate);
+            let may_join = |at, place: &Place| self.sharing.may_join(at, place, need.kind);
+            if let Some(slot) = self.places.free_slot(need, &state.failed_at, may_join) {
+                passed.iter().for_each(|passed| self.pass(passed));
+                self.ready.remove(&candidate);
+                return Some((candidate.job, need, slot));
+            }
+            passed.push(candidate);
         }
-        let job = candidates[position].job;
-        self.ready.remove(&candidates[position]);
-        Some((job, need, slot))
+        None
+    }
+
+    /// Returns what of the countable resources is left, once the jobs that wait for a place of their own have theirs.
+    fn left_by_reserved(&self) -> Counts {
+        let mut left = self.free.clone();
+        let is_running = |job| self.places.running().any(|running| running == job);
+        for job in self
+            .places
+            .jobs_with_a_place()
+            .filter(|&job| !is_running(job))
+        {
+            left.take(&self.jobs[&job].needs);
+        }
+        left
     }
 
     /// Keeps a place for a job that others have passed too often.
@@ -903,8 +930,8 @@ impl Scheduler {
         let state = &self.jobs[&candidate.job];
         Need {
             device: state.device,
-            kind: candidate.kind,
-            bytes: self.sharing.learned.bytes(candidate.kind).or(state.guess),
+            kind: state.kind,
+            bytes: self.sharing.learned.bytes(state.kind).or(state.guess),
         }
     }
 
@@ -925,8 +952,10 @@ impl JobState {
                 turn: spec.turn,
             },
             kind: spec.kind,
+            line: line(spec),
             guess: spec.guess,
             device: spec.device,
+            needs: spec.needs.clone(),
             phase: if spec.has_to_run {
                 JobPhase::Waiting
             } else {
@@ -944,8 +973,16 @@ impl JobState {
         Candidate {
             rank: self.rank,
             job,
-            kind: self.kind,
+            line: self.line,
         }
+    }
+}
+
+/// Returns what jobs have in common that need the same of a place and of countable resources.
+fn line(spec: &JobSpec) -> KindId {
+    match spec.needs.is_empty() {
+        true => spec.kind,
+        false => KindId::of(&format!("{} with {}", spec.kind, spec.needs)),
     }
 }
 

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use schema::{DataId, EnsembleId, KindId, RunId};
 
 use super::*;
-use crate::plan::agenda::Turn;
+use crate::{config::Counts, plan::agenda::Turn};
 
 const POLICY: Policy = Policy {
     cut: Cut {
@@ -27,6 +27,7 @@ fn spec(job: Job, waits_for: Vec<Job>) -> (JobSpec, f64) {
         kind: KindId::of("any"),
         guess: None,
         device: Device::Cpu,
+        needs: Counts::default(),
     };
     (spec, 50.0)
 }

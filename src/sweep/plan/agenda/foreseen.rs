@@ -142,6 +142,7 @@ impl<'p> Foreseen<'p> {
             kind,
             guess: (stage == Stage::Measure).then_some(self.to_hold),
             device: self.device,
+            needs: plan.members[self.study.members.start].needs.clone(),
         }
     }
 }

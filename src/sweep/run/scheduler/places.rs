@@ -195,13 +195,19 @@ impl Places {
         self.places.iter().any(|place| place.reserved.is_some())
     }
 
-    /// Returns a job whose reserved place has room now, with a slot there.
-    pub(super) fn reserved(&self) -> Option<(Job, Need, SlotId)> {
+    /// Returns the jobs for which a place is kept.
+    pub(super) fn jobs_with_a_place(&self) -> impl Iterator<Item = Job> {
+        let reserved = self.places.iter().filter_map(|place| place.reserved);
+        reserved.map(|reserved| reserved.job)
+    }
+
+    /// Returns a job whose reserved place has room now, with a slot there; `may_start` tells which jobs may start.
+    pub(super) fn reserved(&self, may_start: impl Fn(Job) -> bool) -> Option<(Job, Need, SlotId)> {
         self.all_slots().find_map(|slot| {
             let at = self.place_of(slot);
             let Reservation { job, need, alone } = self.places[at.0].reserved?;
             let has_room = self.attempts_at(at) == 0 || (!alone && self.has_room(at, need));
-            (has_room && self.is_free(slot)).then_some((job, need, slot))
+            (has_room && self.is_free(slot) && may_start(job)).then_some((job, need, slot))
         })
     }
 

@@ -1,7 +1,7 @@
 //! The jobs that can start, in the order of their turns, by kind.
 //!
-//! Jobs of one kind need the same of a place, so that the first of each kind stands for all of them. A job
-//! that others pass too often, because it needs more room than they do, gets a place of its own.
+//! Jobs of one kind that take the same of countable resources need the same, so that the first of each kind stands for
+//! all of them. A job that others pass too often, because it needs more room than they do, gets a place of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,15 +24,16 @@ pub(super) struct Rank {
 pub(super) struct Candidate {
     pub(super) rank: Rank,
     pub(super) job: Job,
-    pub(super) kind: KindId,
+    /// What the jobs of its line have in common.
+    pub(super) line: KindId,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    kinds: BTreeMap<KindId, Line>,
+    lines: BTreeMap<KindId, Line>,
 }
 
-/// The jobs of one kind.
+/// Jobs that need the same.
 #[derive(Debug, Default)]
 struct Line {
     jobs: BTreeSet<Candidate>,
@@ -42,24 +43,24 @@ struct Line {
 
 impl Queue {
     pub(super) fn insert(&mut self, candidate: Candidate) {
-        let line = self.kinds.entry(candidate.kind).or_default();
+        let line = self.lines.entry(candidate.line).or_default();
         line.jobs.insert(candidate);
     }
 
     pub(super) fn remove(&mut self, candidate: &Candidate) {
-        let Some(line) = self.kinds.get_mut(&candidate.kind) else {
+        let Some(line) = self.lines.get_mut(&candidate.line) else {
             return;
         };
         line.jobs.remove(candidate);
         line.passed = 0;
         if line.jobs.is_empty() {
-            self.kinds.remove(&candidate.kind);
+            self.lines.remove(&candidate.line);
         }
     }
 
     /// Returns the first job of each kind, in order.
     pub(super) fn first_of_kinds(&self) -> Vec<Candidate> {
-        let lines = self.kinds.values();
+        let lines = self.lines.values();
         let mut first: Vec<Candidate> = lines
             .filter_map(|line| line.jobs.first().copied())
             .collect();
@@ -69,7 +70,7 @@ impl Queue {
 
     /// Notes that another job starts before this one. Returns true if that has happened too often.
     pub(super) fn pass(&mut self, candidate: &Candidate) -> bool {
-        let Some(line) = self.kinds.get_mut(&candidate.kind) else {
+        let Some(line) = self.lines.get_mut(&candidate.line) else {
             return false;
         };
         line.passed += 1;

@@ -186,6 +186,7 @@ fn specs_of(runs: u64) -> Vec<JobSpec> {
         kind: KindId::of(job.verb()),
         guess: None,
         device: Device::Cpu,
+        needs: Counts::default(),
     };
     let mut specs = vec![spec(Job::Prepare(data), Vec::new())];
     for number in 0..runs {

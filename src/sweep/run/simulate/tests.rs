@@ -11,7 +11,7 @@ use schema::{KindId, Numerics};
 
 use super::*;
 use crate::{
-    config::{OnFailure, Resources, RunsPerGpu, Sweep},
+    config::{Counts, OnFailure, Resources, RunsPerGpu, Sweep},
     ledger::Ledger,
     plan::{
         Plan,
@@ -46,6 +46,8 @@ struct Runs {
     runs: Vec<Run>,
     /// How the attempts at each run end before the one that finishes.
     trouble: Vec<Vec<Ending>>,
+    /// What each run takes of countable resources, if any takes some.
+    needs: Vec<Counts>,
 }
 
 impl World for &Runs {
@@ -86,7 +88,12 @@ impl Runs {
         Runs {
             runs,
             trouble: Vec::new(),
+            needs: Vec::new(),
         }
+    }
+
+    fn needs(&self, job: Job) -> Counts {
+        self.needs.get(position(job)).cloned().unwrap_or_default()
     }
 
     /// Runs that all take the same.
@@ -109,6 +116,7 @@ impl Runs {
             kind: kind(run.kind),
             guess: None,
             device: Device::Cuda,
+            needs: self.needs(job(position)),
         })
         .collect()
     }
@@ -439,6 +447,131 @@ proptest! {
     }
 }
 
+/// These numbers of two resources.
+fn counts(disks: u32, licenses: u32) -> Counts {
+    let counts = [("disk", disks), ("license", licenses)];
+    let counts = counts.map(|(name, number)| (name.to_owned(), number));
+    counts.into_iter().collect()
+}
+
+/// Fails if the attempts that run, and one that starts, take more than there is.
+fn check_needs(runs: &Runs, have: &Counts, simulation: &Simulation<'_, &Runs>, started: Job) {
+    let mut left = have.clone();
+    for (job, ..) in simulation.running() {
+        left.take(&runs.needs(job));
+    }
+    assert!(
+        left.cover(&runs.needs(started)),
+        "{started} has too little of {have}"
+    );
+}
+
+fn with_resources<'s>(
+    runs: &'s Runs,
+    have: &Counts,
+    layout: &'s Layout,
+) -> Simulation<'s, &'s Runs> {
+    let resources = Resources {
+        have: have.clone(),
+        ..Resources::default()
+    };
+    let setup = Setup::new(layout, &resources, runs.learned());
+    Simulation::new(Scheduler::new(runs.jobs(), setup), layout, runs)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn never_more_of_a_resource_is_taken_than_there_is_and_all_runs_end(
+        case in cases(),
+        needs in proptest::collection::vec((0_u32..=2, 0_u32..=3), 40),
+    ) {
+        let mut runs = Runs::new(case.runs);
+        runs.needs = needs.into_iter().map(|(disks, licenses)| counts(disks, licenses)).collect();
+        let have = counts(2, 3);
+        let gpus: Vec<Gpu> = case.gpus.iter().map(|&memory| gpu(memory)).collect();
+        let layout = layout(&gpus, case.runs_per_gpu);
+        let simulation = with_resources(&runs, &have, &layout).with_reports(200.0);
+        let schedule = simulation.run(|simulation, action| {
+            if let Action::Start { job, .. } = action {
+                check_needs(&runs, &have, simulation, *job);
+            }
+        });
+        prop_assert_eq!(schedule.tally.done, runs.runs.len());
+    }
+
+    #[test]
+    fn what_a_failed_attempt_took_of_a_resource_is_there_for_others(
+        case in cases(),
+        needs in proptest::collection::vec((0_u32..=2, 0_u32..=3), 40),
+        misfortunes in proptest::collection::vec(proptest::collection::vec(misfortune(), 0..4), 40),
+    ) {
+        let mut runs = Runs::new(case.runs);
+        runs.trouble = misfortunes;
+        runs.needs = needs.into_iter().map(|(disks, licenses)| counts(disks, licenses)).collect();
+        let have = counts(2, 3);
+        let gpus: Vec<Gpu> = case.gpus.iter().map(|&memory| gpu(memory)).collect();
+        let layout = layout(&gpus, case.runs_per_gpu);
+        let (done, over) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
+        let simulation = with_resources(&runs, &have, &layout).with_reports(200.0);
+        let schedule = simulation.run(|simulation, action| match action {
+            Action::Start { job, .. } => check_needs(&runs, &have, simulation, *job),
+            Action::Publish { job, .. } => assert!(done.borrow_mut().insert(*job), "{job} is published twice"),
+            Action::Ended { job, again, .. } => over.borrow_mut().extend((!again).then_some(*job)),
+            Action::LeaveOut { .. }
+            | Action::RunFewer { .. }
+            | Action::AwaitOthers(..)
+            | Action::Stop(_)
+            | Action::Kill(_) => {}
+        });
+        let (done, over) = (done.into_inner(), over.into_inner());
+        let can_start = |(number, run): (usize, &Run)| {
+            let is_ready = run.after.iter().all(|&before| done.contains(&job(before)));
+            is_ready && !over.contains(&job(number))
+        };
+        let is_told = schedule.tally.disk_full || schedule.tally.stranded.is_some();
+        let is_forgotten = runs.runs.iter().enumerate().any(can_start);
+        prop_assert!(is_told || !is_forgotten, "{:?}", schedule.tally);
+    }
+}
+
+#[test]
+fn runs_without_a_resource_use_the_gpus_that_others_have_to_leave() {
+    let mut runs = Runs::equal(16, load(HOUR, 1.0, GIB));
+    runs.needs = vec![counts(1, 0); 8];
+    let layout = layout(
+        &[gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB)],
+        RunsPerGpu::Number(1),
+    );
+    let schedule = with_resources(&runs, &counts(2, 0), &layout).run(|_, _| {});
+    assert_eq!(schedule.makespan, 4.0 * HOUR);
+}
+
+#[test]
+fn a_run_that_needs_all_of_a_resource_is_not_passed_by_later_ones_that_need_less() {
+    let run = |seconds, after| Run {
+        kind: 0,
+        load: load(seconds, 1.0, GIB),
+        after,
+    };
+    // It is the first in the order, once the short run is done; the others end one by one.
+    let mut all = vec![run(HOUR / 2.0, vec![]), run(9.0 * HOUR, vec![0])];
+    all.extend((0..20).map(|number| run(HOUR + 100.0 * f64::from(number), vec![])));
+    let mut runs = Runs::new(all);
+    runs.needs = vec![counts(0, 0), counts(2, 0)];
+    runs.needs.extend(vec![counts(1, 0); 20]);
+    let layout = layout(
+        &[gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB)],
+        RunsPerGpu::Number(1),
+    );
+    let schedule = with_resources(&runs, &counts(2, 0), &layout).run(|_, _| {});
+    assert_eq!(schedule.tally.done, 22);
+    let large = schedule.bars.iter().find(|bar| bar.job == job(1));
+    let begin = large.map(|bar| bar.begin / HOUR);
+    assert!(begin.is_some_and(|hours| hours < 2.0), "{begin:?}");
+}
+
 #[test]
 fn runs_that_use_a_quarter_of_a_gpu_are_done_more_than_twice_as_fast_together() {
     let runs = Runs::equal(64, load(HOUR, 0.25, 10 * GIB));
@@ -762,7 +895,7 @@ fn runs_that_only_the_larger_gpus_hold_keep_those_busy() {
         bytes: 30 * GIB,
         ..Shipped::new("reality_check_lite.toml")
     };
-    let large = vec![gpu(80 * GIB); 4];
+    let large = vec![gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB)];
     let mixed = [vec![gpu(24 * GIB); 4], large.clone()].concat();
     let makespan = |gpus: &[Gpu]| sweep.makespan(&layout(gpus, RunsPerGpu::Number(1)), &[]);
     let (of_large, of_all) = (makespan(&large), makespan(&mixed));
