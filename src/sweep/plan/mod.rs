@@ -434,7 +434,7 @@ struct SweepRow {
 /// The members of one row.
 enum Expanded {
     Fixed(Vec<(Member, Box<Identity>)>),
-    Searched(Vec<Member>, Study),
+    Searched(Vec<Member>, Box<Study>),
 }
 
 impl SweepRow {
@@ -443,7 +443,7 @@ impl SweepRow {
         let weights = inputs.weights[self.inputs.weights].weights.as_ref();
         let cell = self.cell(sweep, data, weights, numerics);
         match Study::new(&cell, inputs.of_runs(self.inputs)) {
-            Some(study) => Expanded::Searched(cell.undecided(study.id), study),
+            Some(study) => Expanded::Searched(cell.undecided(study.id), Box::new(study)),
             None => Expanded::Fixed(cell.members(&cell.method.table, &cell.point.training)),
         }
     }
