@@ -14,6 +14,7 @@ mod archive;
 mod broken;
 mod chosen;
 mod class_list;
+mod class_splits;
 mod colors;
 mod decode;
 mod fingerprint;

@@ -5,7 +5,7 @@
 //! the path of a tensor in its file, with dots: `state_dict.module.conv1.weight`. Nothing in a file is executed, and
 //! no more memory is taken than the file is long: its own claims about sizes are compared with its length.
 
-mod pickle;
+pub(crate) mod pickle;
 mod pytorch;
 mod recognized;
 mod safetensors_file;

@@ -18,13 +18,14 @@ const MOST_OBJECTS: usize = 4 << 20;
 
 /// The place of an object among all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Id(usize);
+pub(crate) struct Id(usize);
 
 /// An object.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Object {
+pub(crate) enum Object {
     Integer(i64),
     Text(String),
+    Bytes(Vec<u8>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dictionary(Vec<(Id, Id)>),
@@ -34,23 +35,23 @@ pub(super) enum Object {
     Call(Id, Id),
     /// An object outside of the pickle, by the description that the program gives of it.
     External(Id),
-    /// Anything else: `None`, numbers with a fraction, bytes, sets.
+    /// Anything else: `None`, numbers with a fraction, sets.
     Other,
 }
 
 /// All objects of a pickle.
 #[derive(Debug)]
-pub(super) struct Pickle {
+pub(crate) struct Pickle {
     objects: Vec<Object>,
     /// What objects that were made by a call were then filled with.
     states: HashMap<Id, Id>,
     /// The object that was pickled.
-    pub(super) top: Id,
+    pub(crate) top: Id,
 }
 
 /// Why a pickle cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PickleError {
+pub(crate) enum PickleError {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("it contains the unknown instruction {0:#04x}")]
@@ -63,7 +64,7 @@ pub(super) enum PickleError {
 
 impl Pickle {
     /// Reads the next pickle of a stream, and nothing behind it.
-    pub(super) fn read(input: &mut impl Read) -> Result<Pickle, PickleError> {
+    pub(crate) fn read(input: &mut impl Read) -> Result<Pickle, PickleError> {
         let mut machine = Machine::new(input.take(MOST_BYTES));
         loop {
             if let Some(top) = machine.step()? {
@@ -76,23 +77,23 @@ impl Pickle {
         }
     }
 
-    pub(super) fn object(&self, id: Id) -> &Object {
+    pub(crate) fn object(&self, id: Id) -> &Object {
         &self.objects[id.0]
     }
 
     /// Returns all objects, in the order in which they were built.
-    pub(super) fn objects(&self) -> &[Object] {
+    pub(crate) fn objects(&self) -> &[Object] {
         &self.objects
     }
 
-    pub(super) fn integer(&self, id: Id) -> Option<i64> {
+    pub(crate) fn integer(&self, id: Id) -> Option<i64> {
         match self.object(id) {
             Object::Integer(value) => Some(*value),
             _ => None,
         }
     }
 
-    pub(super) fn text(&self, id: Id) -> Option<&str> {
+    pub(crate) fn text(&self, id: Id) -> Option<&str> {
         match self.object(id) {
             Object::Text(text) => Some(text),
             _ => None,
@@ -100,15 +101,23 @@ impl Pickle {
     }
 
     /// Returns the name of a class or function.
-    pub(super) fn global(&self, id: Id) -> Option<&str> {
+    pub(crate) fn global(&self, id: Id) -> Option<&str> {
         match self.object(id) {
             Object::Global(name) => Some(name),
             _ => None,
         }
     }
 
+    /// Returns the keys and values of a dictionary.
+    pub(crate) fn items(&self, id: Id) -> Option<&[(Id, Id)]> {
+        match self.object(id) {
+            Object::Dictionary(items) => Some(items),
+            _ => None,
+        }
+    }
+
     /// Returns the elements of a tuple or list.
-    pub(super) fn elements(&self, id: Id) -> Option<&[Id]> {
+    pub(crate) fn elements(&self, id: Id) -> Option<&[Id]> {
         match self.object(id) {
             Object::Tuple(elements) | Object::List(elements) => Some(elements),
             _ => None,
@@ -116,12 +125,12 @@ impl Pickle {
     }
 
     /// Returns what an object that was made by a call was then filled with.
-    pub(super) fn state(&self, id: Id) -> Option<Id> {
+    pub(crate) fn state(&self, id: Id) -> Option<Id> {
         self.states.get(&id).copied()
     }
 
     /// Returns the function and the arguments of a call.
-    pub(super) fn call(&self, id: Id) -> Option<(&str, &[Id])> {
+    pub(crate) fn call(&self, id: Id) -> Option<(&str, &[Id])> {
         match self.object(id) {
             Object::Call(function, arguments) => {
                 Some((self.global(*function)?, self.elements(*arguments)?))
@@ -188,9 +197,9 @@ impl<R: Read> Machine<R> {
             0x8c | b'U' => self.text::<1>()?,
             b'X' | b'T' => self.text::<4>()?,
             0x8d => self.text::<8>()?,
-            b'C' => self.other::<1>()?,
-            b'B' => self.other::<4>()?,
-            0x8e | 0x96 => self.other::<8>()?,
+            b'C' => self.binary::<1>()?,
+            b'B' => self.binary::<4>()?,
+            0x8e | 0x96 => self.binary::<8>()?,
             // Tuples, lists, dictionaries and sets.
             b'(' => self.marks.push(self.stack.len()),
             b')' => self.push(Object::Tuple(Vec::new()))?,
@@ -370,10 +379,10 @@ impl<R: Read> Machine<R> {
         self.push(Object::Text(String::from_utf8_lossy(&text).into_owned()))
     }
 
-    fn other<const N: usize>(&mut self) -> Result<(), PickleError> {
+    fn binary<const N: usize>(&mut self) -> Result<(), PickleError> {
         let length = self.length::<N>()?;
-        self.skip(length)?;
-        self.push(Object::Other)
+        let bytes = self.string(length)?;
+        self.push(Object::Bytes(bytes))
     }
 
     fn tuple(&mut self, count: usize) -> Result<(), PickleError> {

@@ -122,10 +122,7 @@ pub(super) fn open_pickle(file: File, size: u64) -> Result<TensorFile, TensorFil
 }
 
 fn is_big_endian(system: &Pickle) -> bool {
-    let Object::Dictionary(items) = system.object(system.top) else {
-        return false;
-    };
-    let mut items = items.iter();
+    let mut items = system.items(system.top).unwrap_or_default().iter();
     items.any(|&(key, value)| {
         system.text(key) == Some("little_endian") && system.integer(value) == Some(0)
     })

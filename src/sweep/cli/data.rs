@@ -70,7 +70,8 @@ pub(super) struct Add {
     /// Fraction of the classes to test on, the last in their order [default: as the files say, or one half]
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     test_fraction: Option<f64>,
-    /// List of the classes to train on and to test on: lines such as `sparrow,train`
+    /// List of the classes to train on and to test on: lines such as `sparrow,train`, or a split of ooDML, such as
+    /// `cub200_splits.pkl:9`
     #[arg(long, value_name = "FILE", conflicts_with = "test_fraction")]
     split: Option<PathBuf>,
     /// Known data set whose files these are, under a name of your own: for another split

@@ -819,6 +819,58 @@ fn a_manifest_has_roles_boxes_and_categories() {
 }
 
 #[test]
+fn the_manifests_of_google_landmarks_and_of_dyml_are_read_as_the_documentation_makes_them() {
+    // Made by the programs in docs/data.md.
+    let landmarks = "path,label\r\n\
+        train/6/e/1/6e158a47eb2ca3f6.jpg,142820\r\n\
+        train/2/0/2/202cd79556f30760.jpg,104169\r\n\
+        train/6/e/1/6e158a47eb2ca3f7.jpg,142820\r\n";
+    let files = [
+        ("manifest.csv", landmarks),
+        ("train/6/e/1/6e158a47eb2ca3f6.jpg", ""),
+        ("train/2/0/2/202cd79556f30760.jpg", ""),
+        ("train/6/e/1/6e158a47eb2ca3f7.jpg", ""),
+        (
+            "train.csv",
+            "id,url,landmark_id\n6e158a47eb2ca3f6,https://example.org/1,142820\n",
+        ),
+    ];
+    assert_eq!(
+        read(&own(), &files),
+        "104169: 202cd79556f30760.jpg | 142820: 6e158a47eb2ca3f6.jpg 6e158a47eb2ca3f7.jpg"
+    );
+    let dyml = "path,label,split,is_query,is_gallery,category,category_2\r\n\
+        train/imgs/0.jpg,fine 0,train,,,middle 0,coarse 0\r\n\
+        train/imgs/3.jpg,fine 2,train,,,middle 1,coarse 0\r\n\
+        bmk_fine/query/0.jpg,test 0,test,True,False,,\r\n\
+        bmk_fine/gallery/0.jpg,test 0,test,False,True,,\r\n";
+    let root = folder(&[
+        ("manifest.csv", dyml),
+        ("train/imgs/0.jpg", ""),
+        ("train/imgs/3.jpg", ""),
+        ("bmk_fine/query/0.jpg", ""),
+        ("bmk_fine/gallery/0.jpg", ""),
+    ]);
+    let found = find(&own(), root.path()).unwrap();
+    assert_eq!(
+        summary(&found),
+        "middle 0/fine 0: 0.jpg, middle 1/fine 2: 3.jpg | test 0: 0.jpg 0.jpg"
+    );
+    assert_eq!(found.listing.training.classes[0].wider, ["coarse 0"]);
+    let roles: Vec<Role> = found
+        .listing
+        .test
+        .images
+        .iter()
+        .map(|image| image.role)
+        .collect();
+    assert!(
+        roles.contains(&Role::Query) && roles.contains(&Role::Gallery),
+        "{roles:?}"
+    );
+}
+
+#[test]
 fn a_manifest_has_levels_of_categories() {
     let text = "path,label,split,category,category_2,category_3\n1.jpg,1,train,crow,bird,\n\
         2.jpg,2,test,tit,bird,animal\n3.jpg,3,test,tit,bird,animal\n4.jpg,4,test,,,\n";

@@ -38,7 +38,12 @@ impl TextLine {
 
     /// Returns an error about this line.
     pub(in crate::data) fn wrong(&self, why: impl std::fmt::Display) -> DataError {
-        DataError::unreadable(&self.file, format!("line {}: {why}", self.number))
+        DataError::unreadable(&self.file, format!("{}: {why}", self.place()))
+    }
+
+    /// Returns where it is in its file.
+    pub(in crate::data) fn place(&self) -> String {
+        format!("line {}", self.number)
     }
 }
 
