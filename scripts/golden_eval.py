@@ -17,8 +17,25 @@ RECALL_AT = [1, 2, 4, 8, 10, 100]
 NAMES = ["precision_at_1", "r_precision", "mean_average_precision_at_r", "mean_average_precision"]
 
 
+def in_ball(rows, ball):
+    """The exponential map at the center of the Poincare ball, of embeddings cut to a length."""
+    lengths, root = np.linalg.norm(rows, axis=1, keepdims=True), np.sqrt(ball["curvature"])
+    return rows / lengths * np.tanh(root * np.minimum(lengths, ball["clip"])) / root
+
+
+def hyperbolic_distances(queries, references, ball):
+    """2 / sqrt(c) artanh(sqrt(c) |-x + y|) with the addition of Moebius (Ermolov et al., CVPR 2022), for each pair."""
+    c = ball["curvature"]
+    x, y = -in_ball(queries, ball)[:, None], in_ball(references, ball)[None]
+    xx, yy, xy = (x * x).sum(-1, keepdims=True), (y * y).sum(-1, keepdims=True), (x * y).sum(-1, keepdims=True)
+    added = ((1 + 2 * c * xy + c * yy) * x + (1 - c * xx) * y) / (1 + 2 * c * xy + c * c * xx * yy)
+    return 2 / np.sqrt(c) * np.arctanh(np.sqrt(c) * np.linalg.norm(added, axis=-1))
+
+
 def similarities(queries, references, comparison):
     queries, references = queries.astype(np.float64), references.astype(np.float64)
+    if isinstance(comparison, dict):
+        return -hyperbolic_distances(queries, references, comparison)
     if comparison == "euclidean":
         return -((queries[:, None] - references[None]) ** 2).sum(-1)
     if comparison == "cosine":
@@ -183,6 +200,18 @@ def write_all(write):
         hierarchies.append(hierarchy_case(name, embeddings, labels, categories))
         hierarchies.append(hierarchy_case(f"{name} and cameras", embeddings, labels, categories, random_of_levels.integers(0, 3, 130)))
     write("eval", "hierarchy", {"cases": hierarchies})
+    random_of_balls = np.random.default_rng(10)
+    balls = []
+    for ball in [{"curvature": 0.1, "clip": 2.3}, {"curvature": 0.5, "clip": 0.9}, {"curvature": 1.0, "clip": 1.9}]:
+        normals = lambda *shape: random_of_balls.standard_normal(shape)
+        centers = 0.8 * normals(8, 6)
+        embeddings = (normals(44, 1) ** 2 * centers[unbalanced[:35].repeat(2)[:44]] + 0.5 * normals(44, 6)).round(3)
+        labels = unbalanced[:35].repeat(2)[:44]
+        balls.append(retrieval_case("each other", ball, embeddings, labels))
+        asked = random_of_balls.choice(labels, 20)
+        queries = (centers[asked] + 0.5 * normals(20, 6)).round(3)
+        balls.append(retrieval_case("queries and gallery", ball, embeddings, labels, queries, asked))
+    write("eval", "hyperbolic", {"cases": balls})
     write("eval", "agreement", {"cases": list(agreements(random))})
 
 

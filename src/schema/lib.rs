@@ -110,10 +110,10 @@ pub use survey::Survey;
 pub use timing::{Clip, Ema, Guards, Span, WarmUp};
 pub use units::bytes_in_words;
 pub use work::{
-    Amount, CheckScriptWork, CompareWork, Comparison, EmbedWork, EmbeddingFiles, EnsembleWork,
-    EvaluateWork, ExportWork, ImportWork, InspectWork, KeptResult, MeasureWork, NeighboursWork,
-    NetworkFormat, PrepareWork, PreparedIndex, ProbeWork, ScriptKind, SheetWork, Task, TestImage,
-    TrainWork, VerifyWork, WeightsWork, Work, run_files,
+    Amount, CheckScriptWork, CompareWork, ComparedBy, Comparison, EmbedWork, EmbeddingFiles,
+    EnsembleWork, EvaluateWork, ExportWork, ImportWork, InspectWork, KeptResult, MeasureWork,
+    NeighboursWork, NetworkFormat, PrepareWork, PreparedIndex, ProbeWork, ScriptKind, SheetWork,
+    Task, TestImage, TrainWork, VerifyWork, WeightsWork, Work, run_files,
 };
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     Backbone, Cache, Compared, DataId, Dataset, Drawn, Embedded, Evaluated, Exported, Fingerprint,
-    Finished, Fitted, Half, Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe,
-    ScriptChecked, SheetDrawn, StoredImages, Trained, Verified, WrongReply,
+    Finished, Fitted, Half, Hyperbolic, Imported, Inspected, Measured, Metric, Prepared, Probed,
+    Recipe, ScriptChecked, SheetDrawn, StoredImages, Trained, Verified, WrongReply,
 };
 
 /// One kind of work. The orchestrator expects [`Reply`](Task::Reply) and nothing else from it.
@@ -420,10 +420,20 @@ pub struct MeasureWork {
     pub gallery: EmbeddingFiles,
     /// The queries; `None` to use each image of the gallery as a query against all the others.
     pub queries: Option<EmbeddingFiles>,
-    /// The similarity of two embeddings.
-    pub comparison: Comparison,
+    /// How they are compared.
+    pub compared: ComparedBy,
     /// The metrics to compute.
     pub metrics: Vec<Metric>,
+}
+
+/// How embeddings from files are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparedBy {
+    /// By a similarity of their rows.
+    Rows(Comparison),
+    /// By their distance in a Poincare ball. It has no clusters.
+    Hyperbolic(Hyperbolic),
 }
 
 /// The files of some embeddings and their labels.

@@ -2,8 +2,13 @@
 
 use std::{collections::HashMap, path::Path};
 
-use dml::eval::{Comparison, Embeddings, EvalError, LabeledEmbeddings, RetrievalTask, equal_rows};
-use schema::{Doubt, EmbeddingFiles, Event, MeasureWork, Measured, MeasuredSet};
+use dml::eval::{
+    Comparison, Embeddings, EvalError, LARGEST_REACH, LabeledEmbeddings, RetrievalTask, equal_rows,
+    mean_cosine, on_hyperboloid,
+};
+use schema::{
+    ComparedBy, Doubt, EmbeddingFiles, Event, Hyperbolic, MeasureWork, Measured, MeasuredSet,
+};
 
 use crate::{
     Emit, End, Failed, Stop,
@@ -22,25 +27,26 @@ pub(crate) fn measure(
 ) -> Result<End<Measured>, Failed> {
     emit(Event::Started { from: 0 });
     let mut ids = LabelIds::default();
-    let gallery = Side::read(&work.gallery, work.comparison, &mut ids)?;
+    if let ComparedBy::Hyperbolic(ball) = work.compared {
+        check_reach(ball)?;
+    }
+    let gallery = Side::read(&work.gallery, work.compared, &mut ids)?;
     let queries = work
         .queries
         .as_ref()
-        .map(|files| Side::read(files, work.comparison, &mut ids))
+        .map(|files| Side::read(files, work.compared, &mut ids))
         .transpose()?;
-    let search = match &queries {
-        Some(queries) => {
-            check_widths(queries, &gallery)?;
-            RetrievalTask::Between {
-                queries: &queries.images,
-                gallery: &gallery.images,
-            }
-        }
-        None => RetrievalTask::Within(&gallery.images),
-    };
-    if !has_pairs(search) {
+    if let Some(queries) = &queries {
+        check_widths(queries, &gallery)?;
+    }
+    if !has_pairs(queries.as_ref(), &gallery) {
         return Err(ids.nothing_to_retrieve(queries.as_ref(), &gallery));
     }
+    let facing = facing(work.compared, queries.as_ref(), &gallery);
+    let itself: Vec<Option<u32>> = (0..gallery.images.labels().len() as u32)
+        .map(Some)
+        .collect();
+    let search = search(facing.as_ref(), queries.as_ref(), &gallery, &itself);
     let Some(scored) = score::score(search, &work.metrics, tch::Device::Cpu, stop)? else {
         return Ok(End::Stopped);
     };
@@ -48,6 +54,7 @@ pub(crate) fn measure(
     let queries_in_gallery = queries.as_ref().map_or(0, |queries| {
         equal_rows(queries.images.rows(), gallery.images.rows())
     });
+    let mean_cosine = gallery.mean_cosine;
     let (queries, gallery) = match queries {
         Some(queries) => (Box::new(queries.set), Some(Box::new(gallery.set))),
         None => (Box::new(gallery.set), None),
@@ -58,7 +65,7 @@ pub(crate) fn measure(
         without_positive: scored.retrieval.without_positive as u64,
         queries_in_gallery: queries_in_gallery as u64,
         duplicates: scored.retrieval.duplicates as u64,
-        mean_cosine: scored.retrieval.mean_cosine,
+        mean_cosine,
         optimistic,
         pessimistic,
         scores: scored.scores,
@@ -70,12 +77,14 @@ struct Side<'a> {
     files: &'a EmbeddingFiles,
     images: LabeledEmbeddings,
     set: MeasuredSet,
+    /// The mean cosine between two embeddings.
+    mean_cosine: f64,
 }
 
 impl Side<'_> {
     fn read<'a>(
         files: &'a EmbeddingFiles,
-        comparison: Comparison,
+        compared: ComparedBy,
         ids: &mut LabelIds,
     ) -> Result<Side<'a>, Failed> {
         let Labeled {
@@ -87,6 +96,10 @@ impl Side<'_> {
             may_have_heading,
         } = read::labeled(files)?;
         let rows = Embeddings::new(values, width).map_err(|error| wrong(&error, files))?;
+        let comparison = match compared {
+            ComparedBy::Rows(comparison) => comparison,
+            ComparedBy::Hyperbolic(_) => Comparison::Euclidean,
+        };
         let mut doubts = suspicion::doubts(&rows, &labels, comparison);
         if may_have_heading {
             doubts.insert(0, Doubt::FirstRow);
@@ -100,9 +113,16 @@ impl Side<'_> {
             left_out_of_labels,
             doubts,
         };
-        let images = LabeledEmbeddings::new(rows, numbers, comparison);
+        let mean_cosine = mean_cosine(&rows);
+        let images = match compared {
+            ComparedBy::Rows(comparison) => LabeledEmbeddings::new(rows, numbers, comparison),
+            ComparedBy::Hyperbolic(ball) => {
+                LabeledEmbeddings::new(on_hyperboloid(&rows, ball), numbers, Comparison::Dot)
+            }
+        };
         Ok(Side {
             files,
+            mean_cosine,
             images: images.map_err(|error| score::unmeasurable(&error))?,
             set,
         })
@@ -126,6 +146,53 @@ fn wrong(error: &EvalError, files: &EmbeddingFiles) -> Failed {
     }
 }
 
+/// Returns the queries as points that face those of the gallery, where hyperbolic distance needs them.
+fn facing(
+    compared: ComparedBy,
+    queries: Option<&Side>,
+    gallery: &Side,
+) -> Option<LabeledEmbeddings> {
+    match compared {
+        ComparedBy::Rows(_) => None,
+        ComparedBy::Hyperbolic(_) => Some(queries.unwrap_or(gallery).images.facing()),
+    }
+}
+
+/// Returns which images search which. `itself` is the index of each gallery image.
+fn search<'a>(
+    facing: Option<&'a LabeledEmbeddings>,
+    queries: Option<&'a Side>,
+    gallery: &'a Side,
+    itself: &'a [Option<u32>],
+) -> RetrievalTask<'a> {
+    let gallery = &gallery.images;
+    match (facing, queries) {
+        (None, None) => RetrievalTask::Within(gallery),
+        (Some(queries), None) => RetrievalTask::Overlapping {
+            queries,
+            gallery,
+            itself,
+        },
+        (_, Some(side)) => RetrievalTask::Between {
+            queries: facing.unwrap_or(&side.images),
+            gallery,
+        },
+    }
+}
+
+/// Checks that single precision can tell points of the ball apart.
+fn check_reach(ball: Hyperbolic) -> Result<(), Failed> {
+    let reach = ball.curvature.sqrt() * ball.clip;
+    if reach <= LARGEST_REACH {
+        return Ok(());
+    }
+    Err(Failed::data(format!(
+        "with the curvature {} and the clip {}, embeddings are mapped so near to the rim of the ball that single precision \
+         cannot tell them apart: the root of the curvature times the clip is {reach:.2}, and at most {LARGEST_REACH}",
+        ball.curvature, ball.clip
+    )))
+}
+
 fn check_widths(queries: &Side, gallery: &Side) -> Result<(), Failed> {
     let (query, image) = (queries.set.width, gallery.set.width);
     if query == image {
@@ -139,15 +206,14 @@ fn check_widths(queries: &Side, gallery: &Side) -> Result<(), Failed> {
 }
 
 /// True if some query has an image of its class to find.
-fn has_pairs(search: RetrievalTask) -> bool {
-    let gallery = search.gallery().labels();
+fn has_pairs(queries: Option<&Side>, gallery: &Side) -> bool {
     let mut counts = HashMap::<i64, usize>::new();
-    for label in gallery {
+    for label in gallery.images.labels() {
         *counts.entry(*label).or_default() += 1;
     }
-    let itself = usize::from(matches!(search, RetrievalTask::Within(_)));
-    let mut queries = search.queries().labels().iter();
-    queries.any(|label| counts.get(label).is_some_and(|&count| count > itself))
+    let itself = usize::from(queries.is_none());
+    let mut labels = queries.unwrap_or(gallery).images.labels().iter();
+    labels.any(|label| counts.get(label).is_some_and(|&count| count > itself))
 }
 
 fn quoted(path: &Path) -> String {

@@ -103,6 +103,12 @@ impl Embeddings {
         self
     }
 
+    /// Changes the sign of the first number of each row.
+    pub(super) fn negate_first(&mut self) {
+        let firsts = self.values.iter_mut().step_by(self.width);
+        firsts.for_each(|first| *first = -*first);
+    }
+
     /// Returns the rows as they are compared: normalized for [`Comparison::Cosine`].
     #[must_use]
     pub fn prepared(self, comparison: Comparison) -> Embeddings {

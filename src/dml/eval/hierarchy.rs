@@ -12,7 +12,10 @@
 //!
 //! Both are means over the queries with a relevant image. Equally similar images are in order of their index. What a query does
 //! not search is neither relevant nor ranked: itself, and images of its class from its camera.
-//! Reference: the authors' program, which differs in n(L): it counts the query, too.
+//!
+//! What is counted in n(l) follows the definition: the images that are ranked. So does a later program of the authors, SupRank;
+//! in the program of the paper, HAPPIER, n(L) counts the query, too, which lowers the weight of its class: where classes are
+//! small, its H-AP is up to a point different.
 
 use super::{
     error::EvalError,

@@ -1,7 +1,7 @@
 //! How well embeddings retrieve images of their class: exact, in bounded memory, usable alone.
 //!
 //! [`retrieve`] ranks and scores, [`hierarchy`] does so where categories count, [`verification`] compares pairs,
-//! [`nearest`] lists neighbors, [`cluster`] and [`Agreement`] compare clusters with classes, [`ensemble`] joins the
+//! [`nearest`] lists neighbors, [`on_hyperboloid`] prepares retrieval by hyperbolic distance, [`cluster`] and [`Agreement`] compare clusters with classes, [`ensemble`] joins the
 //! embeddings of several networks.
 //!
 //! Every metric is exact for one definite [`similarity`] of rows of `f32` and one order of equally
@@ -36,6 +36,7 @@ pub mod ensemble;
 mod error;
 mod frame;
 mod hierarchy;
+mod hyperbolic;
 mod kernel;
 mod labels;
 mod neighbors;
@@ -54,10 +55,13 @@ pub use clusters::{Agreement, cluster};
 pub use embeddings::{Embeddings, similarity};
 pub use error::EvalError;
 pub use hierarchy::{HierarchyScores, hierarchy};
+pub use hyperbolic::{LARGEST_REACH, on_hyperboloid};
 pub use labels::equal_rows;
 pub use neighbors::{Neighbors, nearest};
 pub use resources::{EvalResources, StopFlag};
-pub use retrieval::{MeanScores, QueryResult, QueryScores, Retrieval, TieOrder, retrieve};
+pub use retrieval::{
+    MeanScores, QueryResult, QueryScores, Retrieval, TieOrder, mean_cosine, retrieve,
+};
 pub use schema::Comparison;
 pub use targets::RankDepth;
 pub use task::{LabeledEmbeddings, RetrievalTask};

@@ -361,7 +361,7 @@ impl MeanScores<'_> {
 const CHUNK: usize = 1024;
 
 /// Returns the mean cosine between two rows; 1 if fewer than two have a direction.
-fn mean_cosine(rows: &Embeddings) -> f64 {
+pub fn mean_cosine(rows: &Embeddings) -> f64 {
     let chunks: Vec<DirectionSum> = (0..rows.len().div_ceil(CHUNK))
         .into_par_iter()
         .map(|chunk| DirectionSum::over(rows, chunk * CHUNK..rows.len().min((chunk + 1) * CHUNK)))

@@ -123,6 +123,15 @@ impl LabeledEmbeddings {
         }
     }
 
+    /// Returns the images with the sign of the first number of each row changed: as queries, points of the hyperboloid have
+    /// these rows (see [`on_hyperboloid`](super::on_hyperboloid)).
+    #[must_use]
+    pub fn facing(&self) -> LabeledEmbeddings {
+        let mut facing = self.clone();
+        facing.rows.negate_first();
+        facing
+    }
+
     /// Returns how the embeddings are compared.
     pub fn comparison(&self) -> Comparison {
         self.comparison

@@ -9,8 +9,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use schema::{
-    Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Identity, MeasureWork, Measured,
-    Metric, RunId, Scores, Task, Trained, TrainingEnd, run_files,
+    ComparedBy, Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Hyperbolic, Identity,
+    MeasureWork, Measured, Metric, RunId, Scores, Task, Trained, TrainingEnd, run_files,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -47,6 +47,7 @@ of tables (R@1, MAP@R) are understood too.
 Examples:
   sweep evaluate --embeddings test.npy --labels test.txt
   sweep evaluate --embeddings features.npz:test --labels labels.csv --distance euclidean
+  sweep evaluate --embeddings test.npy --labels test.txt --distance hyperbolic --curvature 0.1 --clip 2.3
   sweep evaluate --embeddings gallery.npy --labels gallery.txt \\
       --query-embeddings query.npy --query-labels query.txt --metrics recall@1,recall@10,map@r --json
   sweep evaluate 6b1c5a0e7a1f2d34 --metrics nmi,ami
@@ -78,6 +79,12 @@ pub(super) struct Evaluate {
     /// How embeddings in files are compared [default: cosine]
     #[arg(long, value_enum)]
     distance: Option<ComparisonArg>,
+    /// Curvature of the ball of --distance hyperbolic, without its sign [default: 0.1]
+    #[arg(long, value_name = "NUMBER", value_parser = above_zero, requires = "distance")]
+    curvature: Option<f64>,
+    /// Length to which longer embeddings are cut by --distance hyperbolic [default: 2.3]
+    #[arg(long, value_name = "NUMBER", value_parser = above_zero, requires = "distance")]
+    clip: Option<f64>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -117,6 +124,16 @@ enum ComparisonArg {
     Euclidean,
     /// Dot product
     Dot,
+    /// Distance in the Poincare ball, as Hyp-ViT is measured
+    Hyperbolic,
+}
+
+/// Reads a number above 0.
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 && f64::is_finite(number) => Ok(number),
+        _ => Err("expected a number above 0".to_owned()),
+    }
 }
 
 /// The K of Recall@K that papers report on one data set or another.
@@ -152,20 +169,47 @@ impl Evaluate {
             .collect()
     }
 
+    /// Returns how embeddings in files are compared.
+    fn compared(&self) -> Result<ComparedBy, Exit> {
+        let comparison = match self.distance {
+            Some(ComparisonArg::Hyperbolic) => {
+                return self.hyperbolic().map(ComparedBy::Hyperbolic);
+            }
+            Some(ComparisonArg::Cosine) | None => Comparison::Cosine,
+            Some(ComparisonArg::Euclidean) => Comparison::Euclidean,
+            Some(ComparisonArg::Dot) => Comparison::Dot,
+        };
+        let options = [("--curvature", self.curvature), ("--clip", self.clip)];
+        match options.iter().find(|(_, value)| value.is_some()) {
+            Some((option, _)) => Err(Exit::mistake(format!(
+                "`{option}` is of `--distance hyperbolic`: remove it, or choose that distance"
+            ))),
+            None => Ok(ComparedBy::Rows(comparison)),
+        }
+    }
+
+    fn hyperbolic(&self) -> Result<Hyperbolic, Exit> {
+        if let Some(metric) = self.metrics.iter().find(|metric| metric.is_of_clusters()) {
+            return Err(Exit::mistake(format!(
+                "`{metric}` is of clusters by Euclidean distance, which `--distance hyperbolic` does not have: leave it out"
+            )));
+        }
+        let usual = Hyperbolic::default();
+        Ok(Hyperbolic {
+            curvature: self.curvature.unwrap_or(usual.curvature),
+            clip: self.clip.unwrap_or(usual.clip),
+        })
+    }
+
     fn measure(&self, gallery: EmbeddingFiles) -> Result<(), Exit> {
         let queries = match (&self.query_embeddings, &self.query_labels) {
             (Some(embeddings), Some(labels)) => Some(files(embeddings, labels)),
             _ => None,
         };
-        let comparison = match self.distance {
-            Some(ComparisonArg::Cosine) | None => Comparison::Cosine,
-            Some(ComparisonArg::Euclidean) => Comparison::Euclidean,
-            Some(ComparisonArg::Dot) => Comparison::Dot,
-        };
         let work = MeasureWork {
             gallery,
             queries,
-            comparison,
+            compared: self.compared()?,
             metrics: self.metrics(),
         };
         let measured = self.place.attempt(work.clone(), "measuring")?;
