@@ -17,6 +17,7 @@ mod failures;
 mod first_sweep;
 mod gpus;
 mod network;
+mod own_losses;
 mod questions;
 mod results;
 mod serving;
