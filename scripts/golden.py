@@ -3,7 +3,8 @@
 
 The values come from PyTorch and pytorch-metric-learning, in double precision unless said otherwise. Run it as
 `make golden` or `python3 scripts/golden.py`; it makes its own environment, `.venv-golden`, the first time.
-The result is the same each time: inputs are fixed, rounded numbers.
+The result is the same each time: inputs are fixed, rounded numbers. Another processor rounds the last digits otherwise;
+`scripts/golden_compare.py` says by how much files differ from those that are committed.
 """
 
 import json
