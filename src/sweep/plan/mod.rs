@@ -371,6 +371,31 @@ impl Plan {
         self.graph = graph::of(self);
     }
 
+    /// Adds what follows from new runs and selected members.
+    fn link_new(&mut self, growth: &mut Growth) {
+        let mut graph = std::mem::take(&mut self.graph);
+        let known = graph.node_count();
+        for &(study, run) in &growth.trials {
+            graph::add_run(&mut graph, run, self);
+            graph::add_trial(&mut graph, run, &self.studies[study]);
+        }
+        for &study in &growth.over {
+            let members = self.studies[study].members.clone();
+            for place in members.clone() {
+                let run = self.members[place].run;
+                if self.runs.contains_key(&run) {
+                    graph::add_run(&mut graph, run, self);
+                }
+            }
+            for id in self.add_ensembles(members) {
+                graph::add_ensemble(&mut graph, id, self);
+            }
+            graph::add_selected(&mut graph, &self.studies[study], self);
+        }
+        growth.jobs = graph.nodes().skip(known).filter_map(Node::job).collect();
+        self.graph = graph;
+    }
+
     /// Adds the ensembles of these members, in which the folds and label maps of one cell and seed follow each other, and
     /// returns their ids. There is none for runs that are the same in every fold, nor for those that are not selected yet.
     fn add_ensembles(&mut self, members: Range<usize>) -> BTreeSet<EnsembleId> {

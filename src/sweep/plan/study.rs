@@ -14,7 +14,7 @@ use schema::{
 };
 use serde_json::json;
 
-use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell, graph, graph::Node};
+use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell};
 use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
@@ -379,7 +379,7 @@ pub struct Growth {
     /// The positions of those of them that are over now.
     pub over: Vec<usize>,
     /// The new runs of trials, each with the position of its study.
-    trials: Vec<(usize, RunId)>,
+    pub(super) trials: Vec<(usize, RunId)>,
 }
 
 impl Growth {
@@ -426,31 +426,6 @@ impl Plan {
         let mut growth = self.grow_studies(studies, sweep, ledger)?;
         self.link_new(&mut growth);
         Ok(growth)
-    }
-
-    /// Adds what follows from new runs and selected members.
-    fn link_new(&mut self, growth: &mut Growth) {
-        let mut graph = std::mem::take(&mut self.graph);
-        let known = graph.node_count();
-        for &(study, run) in &growth.trials {
-            graph::add_run(&mut graph, run, self);
-            graph::add_trial(&mut graph, run, &self.studies[study]);
-        }
-        for &study in &growth.over {
-            let members = self.studies[study].members.clone();
-            for place in members.clone() {
-                let run = self.members[place].run;
-                if self.runs.contains_key(&run) {
-                    graph::add_run(&mut graph, run, self);
-                }
-            }
-            for id in self.add_ensembles(members) {
-                graph::add_ensemble(&mut graph, id, self);
-            }
-            graph::add_selected(&mut graph, &self.studies[study], self);
-        }
-        growth.jobs = graph.nodes().skip(known).filter_map(Node::job).collect();
-        self.graph = graph;
     }
 
     /// Updates those of these studies that are open.
