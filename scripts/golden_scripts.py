@@ -84,6 +84,16 @@ class ThresholdConsistentMargin(torch.nn.Module):
         return pull + push
 
 
+class TakesTwoTensors(torch.nn.Module):
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        return embeddings.mean() * labels.size(0)
+
+
+class IsNotANumber(torch.nn.Module):
+    def forward(self, batch: Dict[str, Tensor]) -> Tensor:
+        return batch["embeddings"].sum() * float("nan")
+
+
 RIGHT = {"threshold_consistent_margin": ThresholdConsistentMargin}
 
 WRONG = {
@@ -95,6 +105,8 @@ WRONG = {
     "has_no_gradient": HasNoGradient,
     "is_random": IsRandom,
     "chooses_itself": ChoosesItself,
+    "takes_two_tensors": TakesTwoTensors,
+    "is_not_a_number": IsNotANumber,
 }
 
 

@@ -147,7 +147,7 @@ impl LoadedScript {
         let settings = settings.map(|(name, value)| entry(name, value));
         let parameters = parameters.map(|(name, tensor)| entry(name, tensor));
         let batch = IValue::GenericDict(inputs.chain(settings).chain(parameters).collect());
-        self.module.forward_is(&[batch]).map_err(of_libtorch)
+        self.module.forward_is(&[batch]).map_err(of_forward)
     }
 }
 
@@ -204,9 +204,35 @@ fn called(
 
 /// Returns an error of libtorch without its location in libtorch's sources.
 fn of_libtorch(error: TchError) -> ScriptError {
-    let text = error.to_string();
-    let mut lines = text.lines().map(str::trim);
-    refused(lines.rfind(|line| !line.is_empty()).unwrap_or(&text))
+    match error {
+        TchError::Torch(text) => refused(sentence(&text)),
+        other => refused(other.to_string()),
+    }
+}
+
+/// Returns an error of a call of `forward`. One with other arguments is told which it must take.
+fn of_forward(error: TchError) -> ScriptError {
+    let ScriptError(clause) = of_libtorch(error);
+    match clause.starts_with("forward()") {
+        true => refused(format!(
+            "{clause} `forward` must take one argument, `batch: Dict[str, Tensor]`"
+        )),
+        false => refused(clause),
+    }
+}
+
+/// Returns what an error of libtorch says.
+///
+/// The interpreter of TorchScript says it in the last line, below the calls that led to it. All else that libtorch says,
+/// such as that a method takes other arguments, stands first, above the frames of its own calls.
+fn sentence(text: &str) -> &str {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_of_interpreter = text.contains("TorchScript interpreter");
+    let line = match is_of_interpreter {
+        true => lines.next_back(),
+        false => lines.next(),
+    };
+    line.unwrap_or(text)
 }
 
 /// Returns the entries of a dictionary, in the order of their names; nothing if the value is something else.

@@ -75,7 +75,11 @@ fn of_timed_batch() -> ClassInit {
 fn checks(loss: &ScriptedLoss) -> Vec<ScriptCheck> {
     let probe = Probe::new(1);
     let first = match computed(loss, &probe) {
-        Ok(first) => first,
+        Ok(first) if first.is_finite() => first,
+        Ok(_) => {
+            let fault = "its value or its gradient is not finite for an ordinary batch".to_owned();
+            return vec![check(ScriptProperty::Contract, Err(fault))];
+        }
         Err(fault) => return vec![check(ScriptProperty::Contract, Err(fault))],
     };
     let mut checks = vec![
@@ -307,12 +311,21 @@ mod tests {
     }
 
     #[test]
+    fn other_arguments_are_told_in_the_words_of_libtorch_and_what_they_must_be() {
+        let found = checked("takes_two_tensors");
+        let fault = found.checks[0].fault.as_deref().unwrap_or_default();
+        assert!(fault.starts_with("forward() "), "{fault}");
+        assert!(fault.ends_with("`batch: Dict[str, Tensor]`"), "{fault}");
+    }
+
+    #[test]
     fn what_is_planted_is_found() {
         use ScriptProperty::{Contract, Memory, Order, Repeats};
         let order = checked("depends_on_the_order");
         assert!(faults(&order).contains(&Order), "{order:?}");
         assert_eq!(faults(&checked("has_no_gradient")), [Contract]);
         assert_eq!(faults(&checked("returns_pairs")), [Contract]);
+        assert_eq!(faults(&checked("is_not_a_number")), [Contract]);
         let random = faults(&checked("is_random"));
         assert!(
             random.contains(&Repeats) && random.contains(&Memory),
