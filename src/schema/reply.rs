@@ -309,6 +309,12 @@ pub struct MeasuredSet {
     pub width: u64,
     /// The number of different labels.
     pub classes: u64,
+    /// The number of cameras; 0 if none is named.
+    #[serde(default)]
+    pub cameras: u64,
+    /// For each level, the narrowest first, the number of super-classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub super_classes: Vec<u64>,
     /// What of the file of embeddings was left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
@@ -331,6 +337,11 @@ pub enum LeftOut {
     },
     /// The first column, which numbers or names the rows.
     Index,
+    /// Columns of a table of labels.
+    Columns {
+        /// Their names in the heading; one may have none.
+        names: Vec<String>,
+    },
 }
 
 /// A reason why values may be no embeddings, or not comparable.

@@ -6,6 +6,7 @@
 //! what to do. Values are single precision.
 
 mod archive;
+mod columns;
 mod format;
 mod labels;
 mod numpy;
@@ -20,7 +21,7 @@ use std::{
 
 use schema::{EmbeddingFiles, LeftOut};
 
-pub(crate) use self::text::excerpt;
+pub(crate) use self::{columns::Known, text::excerpt};
 use self::{format::Format, labels::TextLabels, numpy::Array, table::Table};
 use crate::Failed;
 
@@ -31,6 +32,8 @@ pub(crate) struct Labeled {
     pub(crate) values: Vec<f32>,
     pub(crate) width: usize,
     pub(crate) labels: Vec<String>,
+    /// What else the file of labels says about the images.
+    pub(crate) known: Known,
     /// The parts of the file of embeddings that are not embeddings.
     pub(crate) left_out: Vec<LeftOut>,
     /// The parts of the file of labels that are not labels.
@@ -87,6 +90,7 @@ fn joined(
         values: table.values,
         width: table.width,
         labels: labels.labels,
+        known: labels.known,
         left_out: table.left_out,
         left_out_of_labels: labels.left_out,
     })
@@ -96,7 +100,7 @@ fn counted(count: usize, noun: &str, left_out: &[LeftOut]) -> String {
     let plural = if count == 1 { "" } else { "s" };
     let heading = left_out.iter().find_map(|left_out| match left_out {
         LeftOut::Heading { text } => Some(text),
-        LeftOut::Index => None,
+        LeftOut::Index | LeftOut::Columns { .. } => None,
     });
     let below = heading.map_or(String::new(), |text| format!(" below the heading `{text}`"));
     format!("{count} {noun}{plural}{below}")
@@ -144,12 +148,17 @@ fn labels_of(path: &Path, has_heading: bool) -> Result<TextLabels, String> {
             let is_csv = path
                 .extension()
                 .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
-            return labels::parse(&text::text(path)?, is_csv || has_heading);
+            let text = text::text(path)?;
+            return match columns::parse(&text)? {
+                Some(table) => Ok(table),
+                None => labels::parse(&text, is_csv || has_heading),
+            };
         }
     };
     match array.shape[..] {
         [_] | [_, 1] | [1, _] => Ok(TextLabels {
             labels: array.values,
+            known: Known::default(),
             left_out: Vec::new(),
             may_have_heading: false,
         }),

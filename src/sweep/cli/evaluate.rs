@@ -38,8 +38,9 @@ use crate::{
 #[command(after_help = "\
 Files, told apart by their content:
   embeddings  n rows of d numbers: .npy, .npz, .safetensors, or a table with commas, semicolons, tabs or white space
-  labels      n labels: .npy, .npz or .safetensors, or text with one label per line
-Of several arrays in a file, FILE:NAME is one. A heading, and a column that numbers the rows, are left out and told.
+  labels      n labels: .npy, .npz or .safetensors, text with one label per line, or a table with a column `label`
+Of several arrays in a file, FILE:NAME is one. A heading, and a column that numbers the rows, are left out and told. \
+A table of labels may also have the columns `camera` and `category`, the super-class; `category_2` and so on are wider ones.
 
 Metrics: recall@K, precision@1, r_precision, map@r, map, mrr; of clusters, which take longer: nmi, ami, f1. The headings \
 of tables (R@1, MAP@R) are understood too.
@@ -53,7 +54,7 @@ Examples:
   sweep evaluate 6b1c5a0e7a1f2d34 --metrics nmi,ami
   sweep evaluate 6b1c5a0e7a1f2d34 --json | jq .measured.warnings")]
 pub(super) struct Evaluate {
-    /// Id of a run or its beginning, or the folder of a run
+    /// Id of a run or its beginning, the folder of a run, or best:METHOD with --sweep
     #[arg(conflicts_with = "embeddings")]
     run: Option<String>,
     /// Embeddings to search
@@ -109,12 +110,15 @@ pub(super) struct ResultsArgs {
 #[derive(Debug, Args)]
 pub(super) struct TrainerArgs {
     /// Number of CPU threads [default: all cores]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=MOST_THREADS))]
     threads: Option<u32>,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]
     trainer: Option<PathBuf>,
 }
+
+/// More threads than any machine has cores: libtorch starts all that are asked for.
+const MOST_THREADS: i64 = 1024;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ComparisonArg {
@@ -292,7 +296,10 @@ impl<'a> Report<'a> {
             images: measured.queries.images,
             gallery: measured.gallery.as_ref().map(|gallery| gallery.images),
             without_positive: measured.without_positive,
-            notes: told::notes(measured, sides),
+            notes: told::notes(measured, sides)
+                .into_iter()
+                .chain(told::certain(&measured.scores, told::searched(measured)))
+                .collect(),
             warnings: told::warnings(measured, sides),
         }
     }
@@ -307,7 +314,14 @@ impl<'a> Report<'a> {
             images: evaluated.images,
             gallery: evaluated.gallery,
             without_positive: evaluated.without_positive,
-            notes: Vec::new(),
+            notes: told::certain(
+                &evaluated.scores,
+                evaluated
+                    .gallery
+                    .unwrap_or(evaluated.images.saturating_sub(1)),
+            )
+            .into_iter()
+            .collect(),
             warnings: told::equal_embeddings(
                 evaluated.duplicates,
                 evaluated.gallery.unwrap_or(evaluated.images),

@@ -3,6 +3,7 @@
 use schema::LeftOut;
 
 use super::{
+    columns::Known,
     numpy::whole,
     text::{counts_up, excerpt, lines, unquoted},
 };
@@ -11,6 +12,8 @@ use super::{
 #[derive(Debug, PartialEq)]
 pub(super) struct TextLabels {
     pub(super) labels: Vec<String>,
+    /// What else a table says about the images.
+    pub(super) known: Known,
     pub(super) left_out: Vec<LeftOut>,
     /// True if the first label may as well be a heading.
     pub(super) may_have_heading: bool,
@@ -47,6 +50,7 @@ pub(super) fn parse(text: &str, is_table: bool) -> Result<TextLabels, String> {
     }
     Ok(TextLabels {
         labels: whole_numbers(labels),
+        known: Known::default(),
         left_out,
         may_have_heading,
     })
@@ -118,7 +122,7 @@ fn without_quotes(texts: &[&str]) -> Vec<String> {
 }
 
 /// Writes labels such as `3.0` and `3.000e+00` as integers, if all are such numbers.
-fn whole_numbers(labels: Vec<String>) -> Vec<String> {
+pub(super) fn whole_numbers(labels: Vec<String>) -> Vec<String> {
     let number = |label: &String| whole(label.parse().ok()?, f64::MANTISSA_DIGITS);
     let numbers = labels.iter().map(number);
     let integers: Option<Vec<String>> = numbers.collect();

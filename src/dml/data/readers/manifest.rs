@@ -38,12 +38,12 @@ pub(super) const LAYOUTS: [Layout; 2] = [
 /// The columns that are understood.
 const COLUMNS: [&str; 18] = [
     "path",
-    "label",
+    LABEL,
     "class_name",
     "split",
     "is_query",
     "is_gallery",
-    "category",
+    CATEGORY,
     WIDER[0],
     WIDER[1],
     WIDER[2],
@@ -58,10 +58,16 @@ const COLUMNS: [&str; 18] = [
 ];
 
 /// The columns without which a table is not one of images.
-const NEEDED: [&str; 2] = ["path", "label"];
+const NEEDED: [&str; 2] = ["path", LABEL];
+
+/// The column of classes.
+pub const LABEL: &str = "label";
+
+/// The column of super-classes.
+pub const CATEGORY: &str = "category";
 
 /// The columns of wider super-classes, the narrowest first.
-const WIDER: [&str; 5] = [
+pub const WIDER: [&str; 5] = [
     "category_2",
     "category_3",
     "category_4",
@@ -70,7 +76,7 @@ const WIDER: [&str; 5] = [
 ];
 
 /// The columns of cameras. A table has one of them.
-const CAMERA: &str = "camera";
+pub const CAMERA: &str = "camera";
 const SEQUENCE: &str = "sequence";
 
 /// The separators of cells. Of those that give equally many columns, the last is meant.

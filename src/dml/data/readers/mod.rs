@@ -25,7 +25,7 @@ mod folders;
 mod in_shop;
 mod inaturalist2018;
 mod lists;
-mod manifest;
+pub mod manifest;
 mod omniglot;
 mod sop;
 pub(super) mod text;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use schema::{Doubt, LeftOut, Measured, MeasuredSet};
+use schema::{Doubt, LeftOut, Measured, MeasuredSet, Metric, Scores};
 
 use super::super::{counted, counted_classes};
 
@@ -34,7 +34,44 @@ fn sizes(set: &MeasuredSet) -> String {
         counted(set.images as usize, "image"),
         counted(set.width as usize, "number"),
         counted_classes(set.classes)
-    )
+    ) + &known(set)
+}
+
+/// Returns what the labels say beside the classes: `, 4 super-classes, 2 cameras`.
+fn known(set: &MeasuredSet) -> String {
+    let levels = set.super_classes.iter().map(|&count| match count {
+        1 => ", 1 super-class".to_owned(),
+        count => format!(", {count} super-classes"),
+    });
+    let cameras = match set.cameras {
+        0 => String::new(),
+        count => format!(", {}", counted(count as usize, "camera")),
+    };
+    levels.collect::<String>() + &cameras
+}
+
+/// Returns the number of images that a query searches.
+pub(super) fn searched(measured: &Measured) -> u64 {
+    match &measured.gallery {
+        Some(gallery) => gallery.images,
+        None => measured.queries.images.saturating_sub(1),
+    }
+}
+
+/// Returns which values of Recall@K say nothing, because K is at least the number of searched images, if there are any.
+pub(super) fn certain(scores: &Scores, searched: u64) -> Option<String> {
+    let names: Vec<String> = scores
+        .keys()
+        .filter(|metric| matches!(metric, Metric::RecallAt(most) if u64::from(*most) >= searched))
+        .map(Metric::to_string)
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "each query searches {}, so that {} finds all of them, whatever the embeddings",
+            counted(searched as usize, "image"),
+            names.join(", ")
+        )
+    })
 }
 
 /// Returns what was left out of the files, one sentence each.
@@ -64,7 +101,15 @@ fn left_out(part: &LeftOut, file: &Path) -> String {
         LeftOut::Index => {
             format!("the first column of `{file}` numbers or names the rows and is left out")
         }
+        LeftOut::Columns { names } => {
+            format!("not read of `{file}`: the columns {}", quoted(names))
+        }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 /// Returns the reasons to doubt the values, one sentence each.
@@ -146,8 +191,6 @@ fn queries_in_gallery(measured: &Measured) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use schema::Scores;
-
     use super::*;
 
     fn set(images: u64, doubts: Vec<Doubt>) -> MeasuredSet {
@@ -155,6 +198,8 @@ mod tests {
             images,
             width: 8,
             classes: 1,
+            cameras: 0,
+            super_classes: Vec::new(),
             left_out: Vec::new(),
             left_out_of_labels: vec![LeftOut::Index],
             doubts,
@@ -166,6 +211,19 @@ mod tests {
             embeddings: Path::new(embeddings),
             labels: Path::new(labels),
         }
+    }
+
+    #[test]
+    fn a_recall_among_more_images_than_there_are_is_told_to_be_certain() {
+        let recalls = [1, 38, 39, 100].map(|most| (Metric::RecallAt(most), 1.0));
+        let scores: Scores = recalls.into_iter().chain([(Metric::MapAtR, 1.0)]).collect();
+        assert_eq!(
+            certain(&scores, 39).as_deref(),
+            Some(
+                "each query searches 39 images, so that recall@39, recall@100 finds all of them, whatever the embeddings"
+            )
+        );
+        assert_eq!(certain(&scores, 101), None);
     }
 
     #[test]
