@@ -175,7 +175,7 @@ fn index_of_file(file: &Path, names: &[PathBuf]) -> Result<usize, String> {
     match ending.as_slice() {
         [(index, _)] => Ok(*index),
         [] if names.is_empty() => {
-            Err("the names of its images are not known; give an index".into())
+            Err("the images of this data set have no files to name; give the index of one".into())
         }
         [] => Err(format!("there is no test image `{file}`")),
         [(_, one), (_, other), ..] => Err(format!(

@@ -168,7 +168,13 @@ fn a_check_lists_unreadable_and_duplicate_images() {
 
     let show = desk
         .sweep(&[
-            "data", "show", "in_shop", "--split", "test", "--out", "sheet",
+            "data",
+            "show",
+            "in_shop",
+            "--split",
+            "test",
+            "--out",
+            "sheet.png",
         ])
         .assert_code(0);
     let show = show

@@ -80,7 +80,7 @@ fn why_shows_the_differences_and_attempts_of_a_run() {
         .assert_says("training.steps: 12 there, 13 here");
     desk.sweep(&["why", &longer])
         .assert_code(1)
-        .assert_says("no run's name begins with");
+        .assert_says("no run has an id that begins with");
 }
 
 #[test]

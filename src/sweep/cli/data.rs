@@ -482,6 +482,7 @@ impl List {
         let mut folders: Vec<PathBuf> = entries
             .filter_map(Result::ok)
             .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
             .collect();
         folders.sort();
         Ok(folders)

@@ -27,7 +27,8 @@ Examples:
   sweep logs 7f2c --all      the logs of all attempts
   sweep logs sweeps/omniglot.toml   the log of the attempt of this sweep that began last")]
 pub(super) struct Logs {
-    /// Id of a run or its beginning, which `sweep status FILE` and `sweep plan FILE` print; or a sweep file
+    /// Id of a run or its beginning, which `sweep status FILE` and `sweep plan FILE` print; the folder of a run; or a
+    /// sweep file
     #[arg(value_name = "RUN|FILE")]
     of: String,
     /// Override a value of the sweep file, as for `sweep run`
@@ -85,7 +86,7 @@ impl Logs {
     fn find(&self, ledger: &Ledger) -> Result<RunId, Exit> {
         the_only(&self.of, ledger.runs()?)?.ok_or_else(|| {
             Exit::Mistake(format!(
-                "`{}` is no file, and no run in `{}` has an id that begins with it\nhint: `sweep status FILE` and \
+                "`{}` is neither a file nor the folder of a run, and no run in `{}` has an id that begins with it\nhint: `sweep status FILE` and \
                  `sweep plan FILE` print ids",
                 self.of,
                 self.results.display(),

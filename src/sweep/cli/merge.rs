@@ -67,6 +67,9 @@ impl Merge {
         if !from.is_dir() {
             return Err(Exit::mistake(format!("there is no folder `{folder}`")));
         }
+        if !Ledger::new(from).has_begun() {
+            return Err(Exit::mistake(format!("`{folder}` is no results folder")));
+        }
         let is_same = self.into.canonicalize().ok() == from.canonicalize().ok();
         if is_same {
             return Err(Exit::mistake(format!(

@@ -29,6 +29,7 @@ mod merge;
 mod neighbors;
 mod only;
 mod paint;
+mod picture;
 mod plan;
 mod printable;
 mod progress;

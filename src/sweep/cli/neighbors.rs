@@ -2,39 +2,40 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use schema::{Drawn, DrawnImage, NeighboursWork, TestImage};
 
 use super::{
     Exit,
     evaluate::{LocatedRun, ResultsArgs},
+    picture::png,
     show, tell,
 };
 use crate::ledger::absolute;
 
 /// Draw an image and the test images nearest to it
 ///
-/// The query is a test image, or any photo. Neighbors of the same class have green frames, others have red ones. Prints the files of all of them, and the path of
-/// the picture.
+/// The query is a test image, or any photo. Neighbors of the same class have green frames, others have red ones. Prints the
+/// files of all of them, and the path of the picture.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(group = ArgGroup::new("asked").required(true).args(["query", "image"]), after_help = "\
 Examples:
   sweep neighbors 6b1c5a0e7a1f2d34 --query 17 --count 20
   sweep neighbors 6b1c5a0e7a1f2d34 --image photo.jpg")]
 pub(super) struct Neighbors {
-    /// Id of a run or its beginning, or the folder of a run
+    /// Id of a run or its beginning, the folder of a run, or best:METHOD with --sweep
     run: String,
     /// Index of the test image, from 0, or the end of its path
-    #[arg(long, value_name = "IMAGE", required_unless_present = "image")]
+    #[arg(long, value_name = "IMAGE")]
     query: Option<TestImage>,
     /// A photo that belongs to no data set, in the place of a test image
-    #[arg(long, value_name = "PHOTO", conflicts_with = "query")]
+    #[arg(long, value_name = "PHOTO")]
     image: Option<PathBuf>,
     /// Number of neighbors
     #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
     /// Picture to write [default: neighbors-RUN-IMAGE.png]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = png)]
     into: Option<PathBuf>,
     #[command(flatten)]
     place: ResultsArgs,

@@ -364,16 +364,24 @@ impl Tables {
         Ok(())
     }
 
-    /// Prints the tables and where they are. Whether anybody reads them changes nothing.
-    pub(super) fn print(&self) -> Result<(), Exit> {
-        match show(&self.shown) {
-            Ok(()) | Err(Exit::NobodyReads) => {}
-            Err(exit) => return Err(exit),
-        }
-        if self.lost.is_empty() {
-            self.told.iter().for_each(|line| tell(line));
-        }
+    /// Prints the tables, and where they were written.
+    fn print(&self) -> Result<(), Exit> {
+        self.print_tables()?;
+        self.tell_places();
         Ok(())
+    }
+
+    /// Prints the tables. Whether anybody reads them changes nothing.
+    pub(super) fn print_tables(&self) -> Result<(), Exit> {
+        match show(&self.shown) {
+            Ok(()) | Err(Exit::NobodyReads) => Ok(()),
+            Err(exit) => Err(exit),
+        }
+    }
+
+    /// Says where the files were written.
+    pub(super) fn tell_places(&self) {
+        self.told.iter().for_each(|line| tell(line));
     }
 
     /// Prints the tables and where they are as one JSON object.

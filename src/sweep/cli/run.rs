@@ -142,7 +142,10 @@ impl Run {
         }
         let report = self.destination.report(&self.target, &opened, None)?;
         let written = report.write();
-        report.print()?;
+        report.print_tables()?;
+        if written.is_ok() {
+            report.tell_places();
+        }
         self.verdict(&tally, &opened)?;
         if left_out > 0 {
             let jobs = counted(left_out, "job");

@@ -55,13 +55,14 @@ impl ScopeArgs {
             Some(folder) => folder,
             None => &self.results,
         };
-        if folder.is_dir() {
-            return Ok((Ledger::new(folder), None));
+        let ledger = Ledger::new(folder);
+        if ledger.has_begun() {
+            return Ok((ledger, None));
         }
         let folder = folder.display();
         Err(Exit::mistake(match self.what {
             Some(_) => format!("`{folder}` is neither a results folder nor a sweep file"),
-            None => format!("there is no folder `{folder}`; name another one with --results"),
+            None => format!("there are no results in `{folder}`; name their folder with --results"),
         }))
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Exit, shipped, show, show_json, width::wrapped};
-use crate::config::{Rule, json_schema, presets};
+use crate::config::{Rule, json_schema, nearest, presets};
 
 /// List losses, miners and everything else that a sweep file can name
 ///
@@ -94,7 +94,40 @@ enum Kind {
 impl Show {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let wanted = self.name.as_deref().unwrap_or_default();
-        let entries: Vec<Entry> = match self.kind {
+        let kind = self.kind.to_possible_value();
+        let kind = kind.as_ref().map_or("part", |kind| kind.get_name());
+        let entries = self.kind.entries(wanted);
+        if entries.is_empty() {
+            return Err(self.kind.nothing_named(wanted, kind));
+        }
+        if self.json {
+            return show_json(&ShowJson {
+                version: VERSION,
+                kind,
+                entries: &entries,
+            });
+        }
+        let paragraphs: Vec<String> = entries.iter().map(Entry::paragraph).collect();
+        show(&wrapped(&(paragraphs.join("\n\n") + "\n")))
+    }
+}
+
+impl Kind {
+    /// Returns the error for a name that no part has, with the part that it most likely means.
+    fn nothing_named(self, wanted: &str, kind: &str) -> Exit {
+        let all = self.entries("");
+        let meant = nearest(wanted, all.iter().map(|entry| entry.name.as_str()));
+        let hint = meant.map_or(String::new(), |name| {
+            format!("\nhint: did you mean `sweep show {kind} {name}`?")
+        });
+        Exit::Mistake(format!(
+            "`sweep show {kind}` has nothing with `{wanted}` in its name{hint}"
+        ))
+    }
+
+    /// Returns the entries of the parts whose names contain a text.
+    fn entries(self, wanted: &str) -> Vec<Entry> {
+        match self {
             Kind::Presets => presets(wanted),
             Kind::Sweeps => sweeps(wanted),
             Kind::Protocols => protocols(wanted),
@@ -162,23 +195,7 @@ impl Show {
                 wanted,
                 "Optimizer",
             ),
-        };
-        let kind = self.kind.to_possible_value();
-        let kind = kind.as_ref().map_or("part", |kind| kind.get_name());
-        if entries.is_empty() {
-            return Err(Exit::mistake(format!(
-                "none of the {kind} has `{wanted}` in its name"
-            )));
         }
-        if self.json {
-            return show_json(&ShowJson {
-                version: VERSION,
-                kind,
-                entries: &entries,
-            });
-        }
-        let paragraphs: Vec<String> = entries.iter().map(Entry::paragraph).collect();
-        show(&wrapped(&(paragraphs.join("\n\n") + "\n")))
     }
 }
 

@@ -91,6 +91,17 @@ struct Folder {
     trainer: Option<PathBuf>,
 }
 
+impl Folder {
+    /// Returns the names of all weights, and says so if there are none.
+    fn names(&self) -> Vec<String> {
+        let names = weights::names(&self.root);
+        if names.is_empty() {
+            tell(&format!("nothing was added to `{}`", self.root.display()));
+        }
+        names
+    }
+}
+
 impl WeightsCommand {
     pub(super) fn run(&self) -> Result<(), Exit> {
         match self {
@@ -251,15 +262,14 @@ impl ListWeights {
             let added: Vec<Value> = added.collect();
             return show_json(&json!({ "version": VERSION, "weights": added }));
         }
-        let lines = weights::names(root)
+        let lines = self
+            .folder
+            .names()
             .into_iter()
             .filter_map(|name| line(root, &name));
         let lines: String = lines
             .map(|line| line.trim_end().to_owned() + "\n")
             .collect();
-        if lines.is_empty() {
-            tell(&format!("nothing was added to `{}`", root.display()));
-        }
         show(&lines)
     }
 }
@@ -290,7 +300,7 @@ impl CheckWeights {
         let root = &self.folder.root;
         let trainer = self.folder.trainer()?;
         let names = if self.names.is_empty() {
-            weights::names(root)
+            self.folder.names()
         } else {
             self.names.clone()
         };

@@ -31,7 +31,7 @@ Examples:
 Two runs differ by a setting, the content of the data set, the held-out fold, the seed, the kind of device, or the \
 version of the program's formats. Equal runs are the same run, in whatever sweep and method they occur.")]
 pub(super) struct Why {
-    /// Id of a run, or its beginning
+    /// Id of a run or its beginning, or the folder of a run
     run: String,
     /// Sweep file with the run [default: all earlier sweeps]
     file: Option<PathBuf>,
@@ -114,8 +114,8 @@ impl Why {
         let found = the_only(&self.run, begun.iter().chain(planned).copied())?;
         found.ok_or_else(|| {
             Exit::mistake(format!(
-                "no run's name begins with `{}`, neither in `{}` nor in {}\n\
-                 hint: `sweep plan FILE` prints the names of a sweep's runs; then `sweep why RUN FILE`",
+                "no run has an id that begins with `{}`, neither in `{}` nor in {}\n\
+                 hint: `sweep plan FILE` lists the ids of a sweep's runs; name FILE after the id to look there",
                 self.run,
                 ledger.root().display(),
                 match &self.file {

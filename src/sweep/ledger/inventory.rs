@@ -19,6 +19,7 @@ pub enum FileKind {
     Fingerprints,
     Learned,
     Sweep,
+    Script,
     Submission,
     Standing,
     Study,
@@ -56,13 +57,14 @@ pub struct FoundFile {
 
 impl FileKind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [FileKind; 28] = [
+    pub const ALL: [FileKind; 29] = [
         FileKind::Lock,
         FileKind::Journal,
         FileKind::TornJournal,
         FileKind::Fingerprints,
         FileKind::Learned,
         FileKind::Sweep,
+        FileKind::Script,
         FileKind::Submission,
         FileKind::Standing,
         FileKind::Study,
@@ -96,6 +98,7 @@ impl FileKind {
             FileKind::Fingerprints => &["fingerprints.json"],
             FileKind::Learned => &["learned.json"],
             FileKind::Sweep => &["sweeps/*.toml"],
+            FileKind::Script => &["scripts/*.pt"],
             FileKind::Submission => &[
                 "slurm/*/submission.json",
                 "slurm/*/sweep.toml",
@@ -152,6 +155,7 @@ impl FileKind {
             FileKind::Sweep => {
                 "a sweep as it was last run, with everything it builds on; `sweep diff` compares with it"
             }
+            FileKind::Script => "a loss or a miner of the user, named by its SHA-256",
             FileKind::Submission => "what workers on a cluster were asked to do",
             FileKind::Standing => {
                 "what became of that: whether Slurm has it, and how each worker ended"
@@ -200,6 +204,7 @@ impl FileKind {
             FileKind::Fingerprints => "nothing: data sets are read again",
             FileKind::Learned => "nothing: sweeps learn it again",
             FileKind::Sweep => "`sweep diff` has nothing to compare with",
+            FileKind::Script => "nothing as long as the file that the sweep names is there",
             FileKind::Root | FileKind::Registration => "nothing: the next `sweep run` writes it",
             FileKind::Submission => "workers that have not started cannot",
             FileKind::Claim => "nothing, once the attempt has ended",
@@ -318,6 +323,7 @@ mod tests {
             ("runs/7f2c/train/0001/log.txt", Some(FileKind::Log)),
             ("data/ab/prepare/0001/exit.json", Some(FileKind::Exit)),
             ("sweeps/a b.toml", Some(FileKind::Sweep)),
+            ("scripts/04ce.pt", Some(FileKind::Script)),
             ("runs/7f2c/record.json.damaged-2", Some(FileKind::SetAside)),
             (
                 "runs/7f2c/model.safetensors.incomplete",

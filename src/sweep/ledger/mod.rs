@@ -628,6 +628,12 @@ impl Ledger {
         self.ids_in("runs", "")
     }
 
+    /// True if anything was ever kept in the folder: then it has a journal, runs or a lock, which no other folder has.
+    pub fn has_begun(&self) -> bool {
+        let parts = ["runs", "LOCK", "journal.jsonl", "journal"];
+        parts.iter().any(|part| self.root.join(part).exists())
+    }
+
     /// Returns the ids after which the entries of a folder are named, with this ending.
     fn ids_in<I: FromStr, C: FromIterator<I>>(
         &self,

@@ -153,6 +153,7 @@ fn why(kind: FileKind, path: &Path, earlier: &BTreeSet<PathBuf>) -> Option<Spare
         | FileKind::Fingerprints
         | FileKind::Learned
         | FileKind::Sweep
+        | FileKind::Script
         | FileKind::Submission
         | FileKind::Standing
         | FileKind::Study

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use schema::{Half, SheetWork};
 
 use super::{
-    super::{Exit, counted, progress::Bar, show, tell},
+    super::{Exit, counted, picture::png, progress::Bar, show, tell},
     Added,
 };
 use crate::ledger::absolute;
@@ -31,7 +31,7 @@ pub(in crate::cli) struct ShowSheet {
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=100))]
     per_class: u32,
     /// Picture to write [default: NAME-SPLIT.png]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = png)]
     out: Option<PathBuf>,
 }
 

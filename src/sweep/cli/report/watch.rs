@@ -48,8 +48,12 @@ fn is_anything_left(opened: &Opened) -> Result<bool, Exit> {
     Ok(tally(&freshness).values().any(|tally| tally.todo > 0))
 }
 
-/// True if a session works on the sweep now.
+/// True if a session works on the sweep now: `sweep run`, or a worker of a batch system.
 fn is_running(opened: &Opened) -> Result<bool, Exit> {
-    let session = Session::of(&opened.plan, &opened.ledger)?;
-    Ok(session.is_some_and(|session| session.sweep == opened.sweep.name))
+    let (plan, ledger) = (&opened.plan, &opened.ledger);
+    let mut sessions = Session::of_workers(plan, ledger)?;
+    sessions.extend(Session::of(plan, ledger)?);
+    Ok(sessions
+        .iter()
+        .any(|session| session.sweep == opened.sweep.name))
 }

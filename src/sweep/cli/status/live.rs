@@ -67,7 +67,10 @@ impl Session {
     }
 
     /// Returns the sessions of the workers that are at work in the folder of a ledger.
-    pub(super) fn of_workers(plan: &Plan, ledger: &Ledger) -> Result<Vec<Session>, LedgerError> {
+    pub(in crate::cli) fn of_workers(
+        plan: &Plan,
+        ledger: &Ledger,
+    ) -> Result<Vec<Session>, LedgerError> {
         let sessions = ledger.workers()?.into_iter().map(|session| {
             let process = session.worker.as_ref().map(Writer::to_string);
             Session::new(session, process.unwrap_or_default(), plan, ledger)
