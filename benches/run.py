@@ -1,19 +1,8 @@
 #!/usr/bin/env python3
 """Measures speed and writes the tables of benches/README.md.
 
-  backbones  images per second of training a backbone, here and in Python (benches/peers/backbones.py)
-  losses     milliseconds of every loss and miner, here and in Python (benches/peers/losses.py)
-  own        milliseconds of a loss of the user's own, and of the built-in one of the same formula
-  training   steps per second of a training, by sweep-trainer and in Python (benches/peers/train.py)
-  search     regret of `sweep`'s searches and of Optuna's samplers (benches/peers/search.py)
-  eval       seconds and memory of dml::eval and of AccuracyCalculator with faiss (benches/peers/eval.py);
-             with `--device cuda`, seconds of dml::eval on the GPU and on the CPU
-  images     images per second decoded, resized and cropped, here and with torchvision; and loaded from the cache
-  expansion  seconds and memory of `sweep plan` for sweeps of 100,000 runs
-  overhead   time that the orchestrator adds to a run that does nothing (fake-trainer)
-
 Every figure is the median over alternations (A B A B A B), so that other processes affect both sides alike.
-Run it as `make bench`, or `python3 benches/run.py training --device cuda --rounds 5`.
+Run it as `make bench`, or `python3 benches/run.py training --device cuda --rounds 5`; `--help` lists the parts.
 """
 
 from __future__ import annotations
@@ -41,28 +30,15 @@ GLYPHS = {"glyphs": {"classes": 200, "test_classes": 100, "per_class": 20, "seed
 
 def main() -> int:
     args = arguments()
-    measurements = {
-        "training": (training, ["trainer"]),
-        "backbones": (backbones, []),
-        "losses": (losses, []),
-        "own": (own, []),
-        "images": (images, []),
-        "search": (search, []),
-        "eval": (evaluation, []),
-        "expansion": (expansion, ["sweep"]),
-        "overhead": (overhead, ["sweep"]),
-        "finished": (finished, ["sweep"]),
-        "report": (report, ["report"]),
-    }
     try:
-        for part in args.parts or measurements:
-            measure, packages = measurements[part]
+        for name in args.parts or PARTS:
+            measure, packages = PARTS[name]
             if packages and not args.bin:
                 build(args, packages)
             table = measure(args)
             print(f"\n{table}")
             if args.write:
-                put_into_readme(section_of(part, args), table)
+                put_into_readme(section_of(name, args), table)
     except (Failed, subprocess.CalledProcessError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -74,8 +50,10 @@ class Failed(Exception):
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "own", "images", "search", "eval", "expansion", "overhead", "finished", "report", []], help="default: all")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=help_of_parts(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", type=part, metavar="part", help="what to measure; default: all")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training")
     parser.add_argument("--steps", type=int, default=200)
@@ -91,6 +69,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--python", type=Path, default=ROOT / ".venv-golden/bin/python", help="interpreter of the Python side")
     parser.add_argument("--no-write", dest="write", action="store_false", help="only print the tables")
     return parser.parse_args()
+
+
+def part(name: str) -> str:
+    if name not in PARTS:
+        raise argparse.ArgumentTypeError(f"`{name}` is none of {', '.join(PARTS)}")
+    return name
+
+
+def help_of_parts() -> str:
+    parts = (f"  {name:<10} {measure.__doc__.splitlines()[0]}" for name, (measure, _) in PARTS.items())
+    return "\n".join(["parts:", *parts])
 
 
 def build(args: argparse.Namespace, packages: list[str]) -> None:
@@ -118,6 +107,7 @@ def bench_program(args: argparse.Namespace, name: str) -> Path:
 
 
 def training(args: argparse.Namespace) -> str:
+    """Steps per second of a training, by sweep-trainer and in Python (peers/train.py)."""
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     with tempfile.TemporaryDirectory() as folder:
@@ -236,7 +226,7 @@ IMAGES_OF_A_STEP = 32
 
 
 def backbones(args: argparse.Namespace) -> str:
-    """Both sides run at the same time and take turns, step by step."""
+    """Images per second of training a backbone, here and in Python (peers/backbones.py), in turns, step by step."""
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     bench = bench_program(args, "backbones")
@@ -290,6 +280,7 @@ def next_step(program: subprocess.Popen) -> dict:
 
 
 def losses(args: argparse.Namespace) -> str:
+    """Milliseconds of every loss and miner, here and in Python (peers/losses.py)."""
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     bench = [bench_program(args, "losses"), str(args.threads)]
@@ -318,7 +309,7 @@ def losses(args: argparse.Namespace) -> str:
 
 
 def own(args: argparse.Namespace) -> str:
-    """Both forms take turns in one process."""
+    """Milliseconds of a loss of the user's own and of the built-in one of the same formula, in turns in one process."""
     bench = [bench_program(args, "losses"), str(args.threads), "own"]
     rounds = [cases_of(bench) for _ in range(args.rounds)]
     lines = [
@@ -363,6 +354,7 @@ def median_times(rounds: list[dict]) -> dict:
 
 
 def search(args: argparse.Namespace) -> str:
+    """Regret of the searches here and of Optuna's samplers (peers/search.py)."""
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     subprocess.run([args.python, "-m", "pip", "install", "--quiet", "optuna==5.0.0"], check=True)
@@ -404,6 +396,7 @@ MILLION = ("10,000 queries in a million", 1_010_000, 100_000, 128)
 
 
 def evaluation(args: argparse.Namespace) -> str:
+    """Seconds and memory of retrieval, here and with faiss (peers/eval.py); with --device cuda, on the GPU and on the CPU."""
     if args.device == "cuda":
         return evaluation_on_gpu(args)
     if not args.python.exists():
@@ -498,6 +491,7 @@ def evaluation_row(name: str, rounds: list[tuple[dict, dict | None]]) -> str:
 
 
 def images(args: argparse.Namespace) -> str:
+    """Images per second decoded, resized and cropped, here and with torchvision; and loaded from the cache."""
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     loader = bench_program(args, "loader")
@@ -541,7 +535,7 @@ def rates_of(command: list, extra: dict[str, str] = KEEP_BUFFERS) -> dict[str, d
 
 
 def expansion(args: argparse.Namespace) -> str:
-    """Measures planning 100,000 runs, from the file to the last line of the plan."""
+    """Seconds and memory of `sweep plan` for sweeps of 100,000 runs, from the file to the last line."""
     lines = [
         f"{machine(args)}. `sweep plan` of a sweep that was never run; medians of {args.rounds}.",
         "",
@@ -588,7 +582,7 @@ def usage_of(command: list) -> tuple[float, float, float]:
 
 
 def overhead(args: argparse.Namespace) -> str:
-    """Compares a sweep of runs that do nothing with processes that do nothing."""
+    """Milliseconds of a run that does nothing, in a sweep and as two bare processes."""
     rounds = [(sweep_of_nothing(args), processes_of_nothing(args)) for _ in range(args.rounds)]
     sweep, alone = (statistics.median(values) for values in zip(*rounds))
     return "\n".join(
@@ -605,7 +599,7 @@ def overhead(args: argparse.Namespace) -> str:
 
 
 def finished(args: argparse.Namespace) -> str:
-    """Measures commands on results that are all there."""
+    """Seconds of commands on many finished runs."""
     lines = [
         f"{machine(args)}. Medians of {args.rounds}, in seconds; the files are in memory, and in its cache.",
         "",
@@ -634,7 +628,7 @@ FINISHED = [10_000, 100_000]
 
 
 def report(args: argparse.Namespace) -> str:
-    """Measures reports of many values, without reading results."""
+    """Seconds and memory of reports of many values, without reading results."""
     lines = [
         f"{machine(args)}. Medians of {args.rounds}, in seconds, and the most memory of the process. Seven metrics, 20 seeds,",
         "four data sets.",
@@ -729,6 +723,22 @@ def put_into_readme(name: str, table: str) -> None:
     if not found:
         raise Failed(f"{README} has no section {name}")
     README.write_text(f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}")
+
+
+# The parts: what measures each, whose docstring is its help, and the packages with the programs that it runs.
+PARTS = {
+    "training": (training, ["trainer"]),
+    "backbones": (backbones, []),
+    "losses": (losses, []),
+    "own": (own, []),
+    "images": (images, []),
+    "search": (search, []),
+    "eval": (evaluation, []),
+    "expansion": (expansion, ["sweep"]),
+    "overhead": (overhead, ["sweep"]),
+    "finished": (finished, ["sweep"]),
+    "report": (report, ["report"]),
+}
 
 
 if __name__ == "__main__":
