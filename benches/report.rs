@@ -36,13 +36,13 @@ fn main() -> Result<(), ReportError> {
         seconds.insert(part, begun.elapsed().as_secs_f64());
     };
     let begun = Instant::now();
-    let compared = table(&rows, &description(&Caption::default()));
+    let compared = table(&rows, &description(&Caption::default()))?;
     timed("table", begun);
     let begun = Instant::now();
     let length = compared.markdown().len() + compared.csv()?.len();
     timed("markdown and CSV", begun);
     let begun = Instant::now();
-    let statistics = statistics(&rows, &question());
+    let statistics = statistics(&rows, &question())?;
     let length = length + statistics.map_or(0, |statistics| statistics.markdown().len());
     timed("statistics", begun);
     let begun = Instant::now();

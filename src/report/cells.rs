@@ -2,7 +2,7 @@
 
 use schema::{Dataset, Metric};
 
-use crate::{ClassScores, Compare, Row, key::CellIndex, measured::MeasuredRows};
+use crate::{ClassScores, Compare, ReportError, Row, key::CellIndex, measured::MeasuredRows};
 
 /// A cell, and the runs behind it.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,14 +18,17 @@ pub struct CellRuns<'a> {
 }
 
 /// Returns the cells of a method for a metric: one for each data set, combination of axis values and way to combine folds.
+///
+/// # Errors
+/// If the aggregation fails, which no content of the rows should cause.
 pub fn cells<'a>(
     rows: &'a [Row],
     metrics: &dyn Fn(&Dataset) -> Vec<Metric>,
     by_class: Option<&'a ClassScores>,
     method: &str,
     metric: Metric,
-) -> Vec<CellRuns<'a>> {
-    let measured = MeasuredRows::of(rows, metrics, by_class, &Compare::Rows);
+) -> Result<Vec<CellRuns<'a>>, ReportError> {
+    let measured = MeasuredRows::of(rows, metrics, by_class, &Compare::Rows)?;
     let mut cells = Vec::new();
     for (line, runs) in measured.lines.iter().enumerate() {
         let position = runs.metrics.iter().position(|other| *other == metric);
@@ -49,7 +52,7 @@ pub fn cells<'a>(
             rows: runs.runs.clone(),
         });
     }
-    cells
+    Ok(cells)
 }
 
 #[cfg(test)]
@@ -66,7 +69,8 @@ mod tests {
             None,
             "Triplet",
             Metric::RecallAt(1),
-        );
+        )
+        .unwrap();
         let glyphs = &found[0];
         assert_eq!(glyphs.title, "Glyphs (synthetic), Triplet");
         assert!(glyphs.mean.is_some_and(|mean| (mean - 0.85).abs() < 1e-12));
@@ -78,7 +82,11 @@ mod tests {
     fn nothing_is_found_for_another_method_or_metric() {
         let rows = example();
         for (method, metric) in [("Quadruplet", Metric::MapAtR), ("Triplet", Metric::Nmi)] {
-            assert!(cells(&rows, &|_| METRICS.to_vec(), None, method, metric).is_empty());
+            assert!(
+                cells(&rows, &|_| METRICS.to_vec(), None, method, metric)
+                    .unwrap()
+                    .is_empty()
+            );
         }
     }
 }

@@ -84,7 +84,7 @@ fn table_of(rows: &[Row]) -> Table {
         equal_within: None,
         caption: &caption,
     };
-    table(rows, &description)
+    table(rows, &description).unwrap()
 }
 
 /// A table with a name for each of them.

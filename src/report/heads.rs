@@ -1,12 +1,14 @@
 //! The heads of a network, each measured alone: rows below that of the whole, which is what is compared with others.
 
+use polars::prelude::PolarsResult;
 use schema::Metric;
 
 use crate::{
     Row, RunState,
+    frame::{self, Record},
     gather::RowRuns,
     model::{Cell, Part, RunResult, Value},
-    records::{of_metric, summary},
+    records::of_metric,
 };
 
 /// What one head is called, and its cells in one group of columns.
@@ -18,11 +20,13 @@ pub(crate) struct HeadPart {
 
 /// The parts of a line's heads; none for a network with one head, or before anything is measured. `whole` is the part of
 /// the joined embedding.
-pub(crate) fn parts(runs: &RowRuns<'_>, whole: &Part) -> Vec<HeadPart> {
+pub(crate) fn parts(runs: &RowRuns<'_>, whole: &Part) -> PolarsResult<Vec<HeadPart>> {
     let heads = names(runs).iter().enumerate();
-    let parts = heads.map(|(head, name)| HeadPart {
-        name: name.clone(),
-        part: part(head, runs, whole),
+    let parts = heads.map(|(head, name)| {
+        Ok(HeadPart {
+            name: name.clone(),
+            part: part(head, runs, whole)?,
+        })
     });
     parts.collect()
 }
@@ -40,18 +44,22 @@ fn has_heads(row: &Row) -> bool {
     }
 }
 
-fn part(head: usize, runs: &RowRuns<'_>, whole: &Part) -> Part {
-    let cells = runs.metrics.iter().map(|&metric| {
-        let records = of_metric(runs, |row| row.measured_of_head(head, metric));
-        Cell {
-            value: summary(&records).map_or(Value::Missing, Value::Measured),
-            runs: measured(head, runs, metric),
-            of: runs.runs.len(),
-            significance: None,
-            ties: None,
-        }
+fn part(head: usize, runs: &RowRuns<'_>, whole: &Part) -> PolarsResult<Part> {
+    let metrics = runs.metrics.iter();
+    let records: Vec<Vec<Record>> = metrics
+        .map(|&metric| of_metric(runs, |row| row.measured_of_head(head, metric)))
+        .collect();
+    let records: Vec<&[Record]> = records.iter().map(Vec::as_slice).collect();
+    let summaries = frame::summaries(&records)?;
+    let cells = runs.metrics.iter().zip(summaries);
+    let cells = cells.map(|(&metric, summary)| Cell {
+        value: summary.map_or(Value::Missing, Value::Measured),
+        runs: measured(head, runs, metric),
+        of: runs.runs.len(),
+        significance: None,
+        ties: None,
     });
-    Part {
+    Ok(Part {
         cells: cells.collect(),
         footnote: None,
         results: runs
@@ -60,7 +68,7 @@ fn part(head: usize, runs: &RowRuns<'_>, whole: &Part) -> Part {
             .map(|row| result(head, row, runs))
             .collect(),
         ..whole.clone()
-    }
+    })
 }
 
 /// The number of runs that measured a metric of a head.

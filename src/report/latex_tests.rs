@@ -50,7 +50,7 @@ fn latex_compiles_without_warnings_on_pages_of_several_widths() {
         by_class: None,
         queries: &|_, metrics| vec![None; metrics.len()],
     };
-    let statistics = statistics(&ranked(), &question).unwrap();
+    let statistics = statistics(&ranked(), &question).unwrap().unwrap();
     for (name, diagram) in statistics.diagrams(&[Format::Latex].into()) {
         write(&name, &diagram);
     }

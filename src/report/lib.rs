@@ -1,7 +1,7 @@
 //! Records in, comparison tables out.
 //!
-//! The runs of a sweep are gathered into lines (`gather`), what they measured into cells (`records`),
-//! which answer every question about values: the mean of a cell, the differences of two.
+//! The runs of a sweep are gathered into lines (`gather`), what they measured into cells (`records`), which answer every
+//! question about values: the differences of two cells, or the mean of one, from a polars data frame (`frame`).
 //! `comparison` compares rows on the same seeds; `significance` marks the best of each column and what is
 //! not distinguishable from it, `claims` says it in words; `table` assembles a view (`model`) in one of several layouts; [`Table::markdown`], [`Table::csv`] and
 //! [`Table::terminal`] render it. [`statistics`](fn@statistics) compares methods in more detail, with
@@ -26,6 +26,7 @@ mod drawing;
 mod flat;
 mod footnotes;
 mod format;
+mod frame;
 mod gather;
 mod grouping;
 mod heads;

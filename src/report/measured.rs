@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use polars::prelude::PolarsResult;
 use schema::{Dataset, Metric};
 
 use crate::{
@@ -31,26 +32,26 @@ impl<'a> MeasuredRows<'a> {
         metrics_of: &dyn Fn(&Dataset) -> Vec<Metric>,
         by_class: Option<&'a ClassScores>,
         compare: &Compare,
-    ) -> MeasuredRows<'a> {
+    ) -> PolarsResult<MeasuredRows<'a>> {
         let (names, lines) = gather(rows, metrics_of);
-        let records = Records::of(&lines);
+        let records = Records::of(&lines)?;
         let by_class = by_class.map(|scores| CellsByClass::of(scores, &lines));
         let by_class = by_class.unwrap_or_default();
-        let mut summaries = records.summaries();
+        let mut summaries = records.summaries().clone();
         for (cell, summary) in &mut summaries {
             if let Some(estimate) = by_class.mean(*cell) {
                 summary.half_width = Some(estimate.half_width(CONFIDENCE));
                 summary.over = Over::SeedsAndClasses;
             }
         }
-        MeasuredRows {
+        Ok(MeasuredRows {
             grouping: Grouping::of(compare, &names),
             names,
             lines,
             records,
             summaries,
             by_class,
-        }
+        })
     }
 
     pub(crate) fn mean(&self, cell: CellIndex) -> Option<f64> {

@@ -1,17 +1,16 @@
 //! What was measured in each cell, by what it was measured under: the values that tables, statistics and CSV
 //! files are computed from.
 //!
-//! A repetition is a seed with all its folds, or a search with all its seeds: first the values of a
-//! repetition are averaged, then the repetitions.
-//! Folds of one seed share most of their training classes, so their spread says nothing about another
-//! repetition. "A Metric Learning Reality Check" computes its intervals over repetitions likewise.
+//! A repetition is a seed with all its folds, or a search with all its seeds; [`frame`] summarizes those of a cell.
 
 use std::collections::BTreeMap;
 
+use polars::prelude::PolarsResult;
 use rayon::prelude::*;
 
 use crate::{
     Row,
+    frame::{self, Record},
     gather::RowRuns,
     key::CellIndex,
     moments::Moments,
@@ -19,38 +18,38 @@ use crate::{
     summary::Summary,
 };
 
-/// A finite value that a finished run measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Record {
-    pub(crate) condition: Condition,
-    pub(crate) value: f64,
-    /// True if the run is already counted under another seed.
-    pub(crate) again: bool,
-}
-
 /// The records of all cells in which anything was measured.
-pub(crate) struct Records(BTreeMap<CellIndex, CellRecords>);
-
-struct CellRecords {
+pub(crate) struct Records {
     /// The value under each condition: the mean, should several runs have it.
-    values: ByCondition<f64>,
-    /// None if all runs are counted elsewhere.
-    summary: Option<Summary>,
+    values: BTreeMap<CellIndex, ByCondition<f64>>,
+    summaries: BTreeMap<CellIndex, Summary>,
 }
 
 impl Records {
-    pub(crate) fn of(lines: &[RowRuns<'_>]) -> Records {
+    pub(crate) fn of(lines: &[RowRuns<'_>]) -> PolarsResult<Records> {
         let lines = lines.par_iter().enumerate();
         let of_lines: Vec<Vec<_>> = lines.map(|(line, runs)| of_line(line, runs)).collect();
-        Records(of_lines.into_iter().flatten().collect())
+        Records::new(of_lines.into_iter().flatten().collect())
+    }
+
+    fn new(cells: Vec<(CellIndex, Vec<Record>)>) -> PolarsResult<Records> {
+        let records: Vec<&[Record]> = cells.iter().map(|(_, records)| &records[..]).collect();
+        let summaries = frame::summaries(&records)?;
+        let indices = cells.iter().map(|(cell, _)| *cell);
+        let summaries = indices.zip(summaries);
+        let summaries = summaries.filter_map(|(cell, summary)| Some((cell, summary?)));
+        let values = cells
+            .par_iter()
+            .map(|(cell, records)| (*cell, values(records)));
+        Ok(Records {
+            summaries: summaries.collect(),
+            values: values.collect(),
+        })
     }
 
     /// The summary of each cell.
-    pub(crate) fn summaries(&self) -> BTreeMap<CellIndex, Summary> {
-        let cells = self.0.iter();
-        cells
-            .filter_map(|(cell, records)| Some((*cell, records.summary?)))
-            .collect()
+    pub(crate) fn summaries(&self) -> &BTreeMap<CellIndex, Summary> {
+        &self.summaries
     }
 
     /// The difference of the first cell from the second in each repetition that both have: the mean over the
@@ -62,7 +61,7 @@ impl Records {
 
     /// What was measured in a cell.
     pub(crate) fn of_cell(&self, cell: CellIndex) -> Option<&ByCondition<f64>> {
-        self.0.get(&cell).map(|records| &records.values)
+        self.values.get(&cell)
     }
 
     /// The mean of each repetition of a cell.
@@ -105,13 +104,14 @@ impl Records {
     }
 }
 
-fn of_line(line: usize, runs: &RowRuns<'_>) -> Vec<(CellIndex, CellRecords)> {
+/// The records of the cells of a line in which anything was measured.
+fn of_line(line: usize, runs: &RowRuns<'_>) -> Vec<(CellIndex, Vec<Record>)> {
     let metrics = runs.metrics.iter().enumerate();
-    let cells = metrics.filter_map(|(metric, &measured)| {
+    let cells = metrics.map(|(metric, &measured)| {
         let records = of_metric(runs, |row| row.measured(measured));
-        Some((CellIndex { line, metric }, CellRecords::of(&records)?))
+        (CellIndex { line, metric }, records)
     });
-    cells.collect()
+    cells.filter(|(_, records)| !records.is_empty()).collect()
 }
 
 /// What the runs of a line measured, as `value_of` reads it.
@@ -128,16 +128,6 @@ pub(crate) fn of_metric(runs: &RowRuns<'_>, value_of: impl Fn(&Row) -> Option<f6
     records.collect()
 }
 
-impl CellRecords {
-    /// None if nothing was measured.
-    fn of(records: &[Record]) -> Option<CellRecords> {
-        (!records.is_empty()).then(|| CellRecords {
-            values: values(records),
-            summary: summary(records),
-        })
-    }
-}
-
 /// The value under each condition.
 fn values(records: &[Record]) -> ByCondition<f64> {
     let mut sorted: Vec<&Record> = records.iter().collect();
@@ -147,28 +137,6 @@ fn values(records: &[Record]) -> ByCondition<f64> {
         let values = records.iter().map(|record| record.value);
         (records[0].condition, mean(values))
     }))
-}
-
-/// The summary of these records; none if all are counted elsewhere.
-///
-/// Values are sorted before they are added, so that equal values give equal sums to the last
-/// bit, whatever the order of the runs.
-pub(crate) fn summary(records: &[Record]) -> Option<Summary> {
-    let mut values: Vec<(u64, f64)> = records
-        .iter()
-        .filter(|record| !record.again)
-        .map(|record| (record.condition.repetition.number(), record.value))
-        .collect();
-    values.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let repetitions = values.chunk_by(|a, b| a.0 == b.0);
-    let mut means: Vec<f64> = repetitions
-        .map(|values| mean(values.iter().map(|(_, value)| *value)))
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let mut moments = Moments::default();
-    means.iter().for_each(|mean| moments.add(*mean));
-    (moments.count() > 0)
-        .then(|| Summary::new(moments.mean(), moments.deviation(), moments.count()))
 }
 
 /// The mean difference in one repetition.
@@ -214,18 +182,14 @@ mod tests {
                 again: false,
             });
         }
-        let cells = cells.into_iter();
-        Records(
-            cells
-                .filter_map(|(cell, records)| Some((cell, CellRecords::of(&records)?)))
-                .collect(),
-        )
+        Records::new(cells.into_iter().collect()).unwrap()
     }
 
     fn summaries(values: &[(usize, u64, Option<u32>, f64)]) -> BTreeMap<usize, Summary> {
-        let summaries = records(values).summaries().into_iter();
+        let records = records(values);
+        let summaries = records.summaries().iter();
         summaries
-            .map(|(cell, summary)| (cell.line, summary))
+            .map(|(cell, summary)| (cell.line, *summary))
             .collect()
     }
 
@@ -299,7 +263,7 @@ mod tests {
             record(1, 2, 0.25),
             record(1, 3, 0.35),
         ];
-        let summary = summary(&records).unwrap();
+        let summary = frame::summaries(&[&records]).unwrap()[0].unwrap();
         assert_eq!(summary.seeds, 2);
         assert!((summary.mean - 0.2).abs() < 1e-12);
         assert!((summary.half_width.unwrap() - 1.27062).abs() < 1e-5);

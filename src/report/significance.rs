@@ -116,7 +116,7 @@ mod tests {
             let number: usize = dataset.name()[4..].parse().unwrap();
             vec![columns[number].0]
         };
-        let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows);
+        let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows).unwrap();
         let comparisons = Comparisons::of(&measured, Against::Best, None);
         let found = significance(&measured, &comparisons);
         let columns = measured.columns().into_iter();

@@ -85,7 +85,8 @@ impl Kind<'_> {
                 rows.push(row("simulated", &format!("{method:03}"), seed, state));
             }
         }
-        let measured = MeasuredRows::of(&rows, &|_| vec![Metric::MapAtR], None, &Compare::Rows);
+        let measured =
+            MeasuredRows::of(&rows, &|_| vec![Metric::MapAtR], None, &Compare::Rows).unwrap();
         let within = Some(WITHIN / 100.0);
         let comparisons = Comparisons::of(&measured, Against::Best, within);
         let verdicts = significance(&measured, &comparisons);

@@ -1,5 +1,6 @@
 //! Assembles the view of a table from the rows of a sweep.
 
+use polars::prelude::PolarsError;
 use schema::{Dataset, Metric};
 use serde::Deserialize;
 
@@ -20,9 +21,12 @@ use crate::{
     ties,
 };
 
-/// Why a table could not be written.
+/// Why a table could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
+    /// The aggregation failed.
+    #[error("failed to aggregate the records")]
+    Aggregation(#[from] PolarsError),
     /// The CSV text could not be written.
     #[error("failed to write the table as CSV")]
     Csv(#[from] ::csv::Error),
@@ -73,13 +77,16 @@ pub struct Description<'a> {
 /// Data sets, methods and values of further axes are in the order in which they first appear in
 /// `rows`; apart from that, the order of the rows does not matter. Several rows of one line about the
 /// same run count once.
-pub fn table(rows: &[Row], description: &Description<'_>) -> Table {
+///
+/// # Errors
+/// If the aggregation fails, which no content of the rows should cause.
+pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, ReportError> {
     let measured = MeasuredRows::of(
         rows,
         description.metrics,
         description.by_class,
         description.compare,
-    );
+    )?;
     let comparisons = Comparisons::of(&measured, Against::Best, description.equal_within);
     let significance = significance(&measured, &comparisons);
     let footnotes = footnotes::failures(&measured);
@@ -88,7 +95,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Table {
         let footnote = footnotes.iter().position(|footnote| footnote.line == line);
         let mut part = part(&measured, &significance, line);
         part.footnote = footnote.map(|position| position + 1);
-        let heads = heads::parts(runs, &part);
+        let heads = heads::parts(runs, &part)?;
         placed.push(Placed { runs, part, heads });
     }
     let quotes = Quotes::of(description.published, &measured.names);
@@ -109,7 +116,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Table {
         Sort::File => {}
         Sort::Score => pivots.iter_mut().for_each(pivot::by_score),
     }
-    Table {
+    Ok(Table {
         caption: description.caption.clone(),
         claims: claims(
             &measured,
@@ -127,7 +134,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Table {
         blocks,
         pivots,
         names: measured.names,
-    }
+    })
 }
 
 /// Sorts the lines by the primary metric of the first group, those without a value last.

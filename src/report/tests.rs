@@ -80,6 +80,7 @@ fn laid_out(rows: &[Row], layout: Layout, metrics: &dyn Fn(&Dataset) -> Vec<Metr
             caption: &caption(),
         },
     )
+    .unwrap()
 }
 
 fn cells(table: &Table) -> Vec<&Cell> {
@@ -482,7 +483,7 @@ fn statistics_compare_rows_by_key_whatever_they_are_called() {
         equal_within: None,
         queries: &|_, metrics: &[Metric]| metrics.iter().map(|_| None).collect(),
     };
-    let statistics = crate::statistics(&rows, &question).unwrap();
+    let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
     assert_eq!(statistics.comparisons.len(), 3 * NAMES.len());
     assert!(
         statistics
@@ -513,7 +514,7 @@ fn published_rows_of_one_method_by_two_publications_are_both_shown() {
         equal_within: None,
         caption: &caption(),
     };
-    let markdown = table(&rows, &description).markdown();
+    let markdown = table(&rows, &description).unwrap().markdown();
     assert!(
         markdown.contains("| *MS* | *50* |  |\n| *MS* | *60* |  |"),
         "{markdown}"
@@ -545,7 +546,7 @@ fn all_runs_of_a_seed_count_in_means_and_in_tests() {
         equal_within: None,
         queries: &|_, metrics: &[Metric]| metrics.iter().map(|_| None).collect(),
     };
-    let statistics = crate::statistics(&rows, &question).unwrap();
+    let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
     let difference = &statistics.comparisons[0]
         .paired
         .as_ref()
@@ -776,7 +777,7 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
         equal_within: None,
         caption: &caption,
     };
-    let table = table(&rows, &description);
+    let table = table(&rows, &description).unwrap();
     insta::assert_snapshot!(table.markdown(), @r#"
     # tiny
 
@@ -1053,7 +1054,8 @@ fn claims_say_what_the_marks_say() {
             equal_within: Some(0.005),
             caption: &caption(),
         },
-    );
+    )
+    .unwrap();
     let markdown = table.markdown();
     let told: Vec<&str> = markdown
         .lines()
@@ -1111,7 +1113,7 @@ fn an_axis_is_answered_within_each_method() {
         equal_within: None,
         caption: &caption(),
     };
-    let table = table(&memories(), &description);
+    let table = table(&memories(), &description).unwrap();
     insta::assert_snapshot!(table.markdown(), @r#"
     # tiny
 
@@ -1201,7 +1203,7 @@ fn rows_sorted_by_score_are_sorted_in_pivot_tables_too() {
             equal_within: None,
             caption: &caption(),
         };
-        let table = table(&rows, &description);
+        let table = table(&rows, &description).unwrap();
         let lines = table.pivots[0].lines.iter();
         lines.map(|line| line.method.clone()).collect::<Vec<_>>()
     };
@@ -1247,7 +1249,7 @@ fn nothing_that_others_wrote_is_more_than_text() {
         equal_within: None,
         caption: &caption,
     };
-    let table = table(&rows, &description);
+    let table = table(&rows, &description).unwrap();
     let question = Question {
         compare: &Compare::Rows,
         sweep: "tiny",
@@ -1257,7 +1259,7 @@ fn nothing_that_others_wrote_is_more_than_text() {
         equal_within: None,
         queries: &|_, metrics: &[Metric]| metrics.iter().map(|_| None).collect(),
     };
-    let statistics = crate::statistics(&rows, &question).unwrap();
+    let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
     let csv = [table.csv().unwrap(), statistics.csv().unwrap()];
     let markdown = [table.markdown(), statistics.markdown()];
     let terminal = [table.terminal(false)];

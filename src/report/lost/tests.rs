@@ -17,7 +17,7 @@ fn table_of(rows: &[Row]) -> Table {
         equal_within: None,
         caption: &Caption::default(),
     };
-    table(rows, &description)
+    table(rows, &description).unwrap()
 }
 
 /// What a table of `rows` lacks of one in which `changed` was done to them.

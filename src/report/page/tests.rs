@@ -38,7 +38,7 @@ fn table_of(rows: &[Row], pivot: Option<&str>) -> Table {
         equal_within: None,
         caption: &caption,
     };
-    table(rows, &description)
+    table(rows, &description).unwrap()
 }
 
 fn page_of(rows: &[Row], failures: &[FailedJob]) -> String {

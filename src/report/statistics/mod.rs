@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use schema::{Dataset, Metric};
 
 use crate::{
-    ClassScores, Compare, QueriesOf, Row,
+    ClassScores, Compare, QueriesOf, ReportError, Row,
     comparison::{Against, Comparison, Comparisons},
     gather::{Names, RowRuns},
     key::{CellIndex, Panel, RowKey},
@@ -75,16 +75,22 @@ pub(crate) struct PairedComparison {
 }
 
 /// Computes the statistics of these runs, if there is anything to compare.
-pub fn statistics(rows: &[Row], question: &Question<'_>) -> Option<Statistics> {
+///
+/// # Errors
+/// If the aggregation fails, which no content of the rows should cause.
+pub fn statistics(
+    rows: &[Row],
+    question: &Question<'_>,
+) -> Result<Option<Statistics>, ReportError> {
     let all = Compare::Rows;
     let compare = question.baseline.map_or(question.compare, |_| &all);
-    let measured = MeasuredRows::of(rows, question.metrics, question.by_class, compare);
+    let measured = MeasuredRows::of(rows, question.metrics, question.by_class, compare)?;
     let against = question.baseline.map_or(Against::Best, Against::Method);
     let comparisons = Comparisons::of(&measured, against, question.equal_within);
     if comparisons.is_empty() {
-        return None;
+        return Ok(None);
     }
-    Some(Statistics {
+    Ok(Some(Statistics {
         sweep: question.sweep.to_owned(),
         has_baseline: question.baseline.is_some(),
         equal_within: question.equal_within,
@@ -97,7 +103,7 @@ pub fn statistics(rows: &[Row], question: &Question<'_>) -> Option<Statistics> {
             .map(|(cell, comparison)| PairedComparison::of(&measured, cell, comparison))
             .collect(),
         names: measured.names,
-    })
+    }))
 }
 
 impl PairedComparison {

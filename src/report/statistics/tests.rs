@@ -74,7 +74,7 @@ fn ask(rows: &[Row], baseline: Option<&str>) -> Statistics {
         equal_within: None,
         queries: &queries,
     };
-    statistics(rows, &question).unwrap()
+    statistics(rows, &question).unwrap().unwrap()
 }
 
 #[test]
@@ -299,7 +299,11 @@ fn nothing_to_compare_gives_no_statistics() {
         equal_within: None,
         queries: &|_, metrics: &[Metric]| metrics.iter().map(|_| None).collect(),
     };
-    assert!(statistics(&[row("A", "MS", 0, 0.5)], &question).is_none());
+    assert!(
+        statistics(&[row("A", "MS", 0, 0.5)], &question)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -322,7 +326,7 @@ fn intervals_cover_new_classes_where_queries_are_known() {
         })]
     };
     let by_class = ClassScores::read(&rows, &metrics, &queries);
-    let measured = MeasuredRows::of(&rows, &metrics, Some(&by_class), &Compare::Rows);
+    let measured = MeasuredRows::of(&rows, &metrics, Some(&by_class), &Compare::Rows).unwrap();
     let [ms, triplet, _, pixels] = [0, 1, 2, 3].map(|line| CellIndex { line, metric: 0 });
     let summary = measured.summaries[&ms];
     assert_eq!(summary.over, crate::summary::Over::SeedsAndClasses);
@@ -366,7 +370,7 @@ fn the_variance_of_a_row_has_its_sources_apart() {
         }
     }
     let metrics = |_: &Dataset| vec![Metric::MapAtR];
-    let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows);
+    let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows).unwrap();
     let sources = variance::of(&measured).remove(0);
     assert!((sources.seed.unwrap() - 0.02 / 2f64.sqrt()).abs() < 1e-12);
     assert!((sources.fold.unwrap() - 0.1 / 2f64.sqrt()).abs() < 1e-12);
@@ -391,7 +395,7 @@ fn repeated_searches_are_a_source_of_variance_and_the_repetitions_of_a_row() {
         }
     }
     let metrics = |_: &Dataset| vec![Metric::MapAtR];
-    let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows);
+    let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows).unwrap();
     let summary = measured.summaries.values().next().unwrap();
     assert_eq!(summary.seeds, 2);
     let sources = variance::of(&measured).remove(0);

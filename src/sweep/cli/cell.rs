@@ -50,7 +50,8 @@ impl Cell {
             by_class.as_ref(),
             &self.method,
             self.metric,
-        );
+        )
+        .map_err(Exit::stuck)?;
         if cells.is_empty() {
             return Err(self.nothing(&rows, &metrics, &opened));
         }

@@ -168,7 +168,7 @@ impl Destination {
         for (name, table) in tables(opened, &rows, by_class.as_ref(), &provenance)? {
             report.add(&folder, &name, table)?;
         }
-        let statistics = statistics(opened, &rows, by_class.as_ref());
+        let statistics = statistics(opened, &rows, by_class.as_ref())?;
         if let Some(statistics) = &statistics {
             report.add_statistics(statistics, &folder)?;
         }
@@ -416,7 +416,11 @@ impl Tables {
 }
 
 /// The statistics of the results, if there is anything to compare.
-fn statistics(opened: &Opened, rows: &[Row], by_class: Option<&ClassScores>) -> Option<Statistics> {
+fn statistics(
+    opened: &Opened,
+    rows: &[Row],
+    by_class: Option<&ClassScores>,
+) -> Result<Option<Statistics>, Exit> {
     let Opened { sweep, ledger, .. } = opened;
     let question = Question {
         sweep: &sweep.name,
@@ -427,7 +431,7 @@ fn statistics(opened: &Opened, rows: &[Row], by_class: Option<&ClassScores>) -> 
         by_class,
         queries: &|row, metrics| queries::queries(row.source(), metrics, ledger),
     };
-    report::statistics(rows, &question)
+    report::statistics(rows, &question).map_err(Exit::stuck)
 }
 
 /// The table that is there.
@@ -523,7 +527,7 @@ fn tables(
             equal_within: sweep.report.equal_within(),
             caption: &caption,
         };
-        let table = report::table(rows, &description);
+        let table = report::table(rows, &description).map_err(Exit::stuck)?;
         tables.push((name, table));
     }
     Ok(tables)
