@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -112,8 +113,7 @@ def training(args: argparse.Namespace) -> str:
         raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        work = {"dataset": GLYPHS, "fingerprint": "0" * 64, "images": images_of(args), "source": None, "into": str(data)}
-        trainer(args, Path(folder), {"prepare": work})
+        prepare_glyphs(args, Path(folder), data)
         ours, theirs = [], []
         for number in range(args.rounds):
             ours.append(train_ours(args, Path(folder), data, number))
@@ -167,6 +167,11 @@ def recipe(args: argparse.Namespace) -> dict:
     }
 
 
+def prepare_glyphs(args: argparse.Namespace, folder: Path, data: Path) -> None:
+    work = {"dataset": GLYPHS, "fingerprint": "0" * 64, "images": images_of(args), "source": None, "into": str(data)}
+    trainer(args, folder, {"prepare": work})
+
+
 def train_ours(args: argparse.Namespace, folder: Path, data: Path, number: int) -> tuple[float, float]:
     work = {"recipe": recipe(args), "data": str(data), "run": str(folder / f"run{number}"), "checkpoint_seconds": 3600.0}
     begun = time.perf_counter()
@@ -207,6 +212,69 @@ def trainer(args: argparse.Namespace, folder: Path, work: dict) -> list[tuple[fl
     if process.returncode != 0:
         raise Failed(f"sweep-trainer exited with {process.returncode}: {events[-1][1] if events else 'no event'}")
     return events
+
+
+# Heads
+
+THREE_HEADS = [{"width": 12}, {"width": 20}, {"width": 32}]
+CASCADE = {"shares": [1.0, 0.5, 0.2]}
+# For each row of the table: heads and links. The widths add up to the embedding of a recipe.
+HEADS = {
+    "one head": ([], {}),
+    "three heads": (THREE_HEADS, {}),
+    "three heads, `boost.additive`": (THREE_HEADS, {"boost": {"additive": {}}}),
+    "three heads, `boost.average`": (THREE_HEADS, {"boost": "average"}),
+    "three heads, `cascade`": (THREE_HEADS, {"cascade": CASCADE}),
+    "three heads, `diversity.activation`": (THREE_HEADS, {"diversity": {"activation": {}}}),
+    "three heads, `diversity.adversarial`": (THREE_HEADS, {"diversity": {"adversarial": {}}}),
+}
+
+
+def heads(args: argparse.Namespace) -> str:
+    """Processor time of a step with several heads and links, and with one head of their width."""
+    times = {name: [] for name in HEADS}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        prepare_glyphs(args, Path(folder), data)
+        for number in range(args.rounds):
+            for place, (name, (widths, links)) in enumerate(HEADS.items()):
+                recipe = recipe_with(args, widths, links)
+                times[name].append(processor_time_of_a_step(args, Path(folder), data, recipe, f"{number}-{place}"))
+            print(f"  {number + 1} of {args.rounds} rounds", file=sys.stderr)
+    lines = [
+        f"{machine(args)}. {NAMES[args.backbone]} on {args.image_size} px images, binomial deviance, batches of {args.batch}, "
+        f"{args.steps} steps, {args.threads} CPU thread{'s' if args.threads > 1 else ''}; medians of {args.rounds} rounds. Processor time. Heads",
+        "of 12, 20 and 32 dimensions, or one of 64. The ratio is to one head in the same round.",
+        "",
+        "| | milliseconds per step | ratio |",
+        "| :-- | --: | --: |",
+    ]
+    for name, taken in times.items():
+        ratio = statistics.median(one / alone for one, alone in zip(taken, times["one head"]))
+        lines.append(f"| {name} | {statistics.median(taken):.1f} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def processor_time_of_a_step(args: argparse.Namespace, folder: Path, data: Path, recipe: dict, name: str) -> float:
+    """Returns milliseconds: what a training takes longer than one of a single step."""
+    taken = {}
+    for steps in (1, 1 + args.steps):
+        training = recipe["training"] | {"steps": steps}
+        run = str(folder / f"{name}-{steps}")
+        work = {"recipe": recipe | {"training": training}, "data": str(data), "run": run, "checkpoint_seconds": 3600.0}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        trainer(args, folder, {"train": work})
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken[steps] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return 1000 * (taken[1 + args.steps] - taken[1]) / args.steps
+
+
+def recipe_with(args: argparse.Namespace, heads: list[dict], links: dict) -> dict:
+    """Returns the recipe of a training with these heads and links, and a loss that all links allow."""
+    plain = recipe(args)
+    model = plain["model"] | ({"heads": heads} if heads else {})
+    training = plain["training"] | {"loss": {"binomial": {}}} | ({"links": links} if links else {})
+    return plain | {"model": model, "training": training}
 
 
 # Backbones
@@ -728,6 +796,7 @@ def put_into_readme(name: str, table: str) -> None:
 # The parts: what measures each, whose docstring is its help, and the packages with the programs that it runs.
 PARTS = {
     "training": (training, ["trainer"]),
+    "heads": (heads, ["trainer"]),
     "backbones": (backbones, []),
     "losses": (losses, []),
     "own": (own, []),

@@ -352,7 +352,8 @@ fn a_module_that_is_not_the_one_of_the_recipe_is_refused() {
         .unwrap_err();
 }
 
-fn surveyed(training: &mut Training, every: u64, per_class: Option<u32>) {
+/// Samples classes that surveys find near each other.
+fn sampled_by_surveys(training: &mut Training, every: u64, per_class: Option<u32>) {
     training.survey = Some(Survey {
         every: Span::Steps(every),
         per_class,
@@ -362,6 +363,10 @@ fn surveyed(training: &mut Training, every: u64, per_class: Option<u32>) {
         neighbors: 1,
         per_class: 3,
     });
+}
+
+fn surveyed(training: &mut Training, every: u64, per_class: Option<u32>) {
+    sampled_by_surveys(training, every, per_class);
     training.loss = Loss::HierarchicalTriplet(HierarchicalTriplet {
         tree: TreeOf::Survey,
         ..HierarchicalTriplet::default()
@@ -482,6 +487,16 @@ fn all_links() -> Vec<Links> {
     all
 }
 
+/// Returns how many kinds of links these are.
+fn kinds_in(links: &Links) -> usize {
+    let kinds = [
+        links.boost.is_some(),
+        links.cascade.is_some(),
+        links.diversity.is_some(),
+    ];
+    kinds.into_iter().filter(|is_there| *is_there).count()
+}
+
 fn linkable() -> [Loss; 3] {
     [
         Loss::Binomial(Binomial::default()),
@@ -581,17 +596,9 @@ fn heads_with_losses_of_their_own_continue_without_a_trace() {
 #[test]
 fn heads_are_trained_with_every_combination_of_links_and_each_link_changes_them() {
     let mut place = Place::new(stateful());
-    let is_single = |links: &Links| {
-        let chosen = [
-            links.boost.is_some(),
-            links.cascade.is_some(),
-            links.diversity.is_some(),
-        ];
-        chosen.into_iter().filter(|chosen| *chosen).count() == 1
-    };
     for (n, loss) in linkable().into_iter().enumerate() {
         for (m, links) in all_links().into_iter().enumerate() {
-            let changes = is_single(&links);
+            let changes = kinds_in(&links) == 1;
             place.recipe = changed(stateful(), |recipe, training| {
                 three_heads(recipe);
                 (recipe.fold, training.validate_every) = (None, None);
@@ -604,6 +611,94 @@ fn heads_are_trained_with_every_combination_of_links_and_each_link_changes_them(
             let is_other = place.model(&name) != place.model(&format!("{n} 0"));
             assert!(is_other || !changes, "{name}");
         }
+    }
+}
+
+/// What can be chosen beside heads, each with and without every other. Divided heads cannot have the last.
+const BESIDE_HEADS: [fn(&mut Recipe, &mut Training); 4] = [
+    |_, training| training.memory = None,
+    |_, training| training.chunk = Some(5),
+    |recipe, _| recipe.model.precision = Precision::Bf16,
+    |_, training| sampled_by_surveys(training, 1, None),
+];
+
+/// Returns a training of three steps with those choices of [`BESIDE_HEADS`] whose bit is set.
+fn of_heads(links: &Links, join: &Join, chosen: usize) -> Recipe {
+    changed(stateful(), |recipe, training| {
+        three_heads(recipe);
+        recipe.model.join = join.clone();
+        (recipe.fold, training.validate_every) = (None, None);
+        (training.loss, training.links) = (linkable()[0].clone(), links.clone());
+        training.steps = 3;
+        if links.divide.is_some() {
+            training.sampler = Sampler::Random(RandomSampler { batch: 6 });
+            training.survey = Some(Survey {
+                every: Span::Steps(1),
+                per_class: None,
+            });
+        }
+        for (bit, change) in BESIDE_HEADS.iter().enumerate() {
+            if chosen & (1 << bit) != 0 {
+                change(recipe, training);
+            }
+        }
+    })
+}
+
+/// Returns no links, each single kind of them, and one of each kind together.
+fn kinds_of_links() -> Vec<Links> {
+    let all = all_links();
+    let together = all.last().cloned();
+    let mut kinds: Vec<Links> = all
+        .into_iter()
+        .filter(|links| kinds_in(links) < 2)
+        .collect();
+    kinds.extend(together);
+    kinds.push(Links {
+        divide: Some(Divide::default()),
+        ..Links::default()
+    });
+    kinds
+}
+
+#[test]
+fn heads_are_trained_with_every_combination_of_what_is_chosen_beside_them() {
+    let mut place = Place::new(stateful());
+    let joins = [Join::Equal, Join::Width, Join::Factors(vec![1.0, 5.0, 2.0])];
+    for (n, links) in kinds_of_links().iter().enumerate() {
+        let bits = BESIDE_HEADS.len() - usize::from(links.divide.is_some());
+        // A loss undoes the factors of the blocks, so one way to join them is enough for each kind of links.
+        let join = &joins[n % joins.len()];
+        let mut models = std::collections::BTreeSet::new();
+        for chosen in 0..1 << bits {
+            let name = format!("{n} {chosen}");
+            place.recipe = of_heads(links, join, chosen);
+            let end = place.trained(&name);
+            assert_eq!((end.end, end.steps), (TrainingEnd::Completed, 3), "{name}");
+            models.insert(place.model(&name));
+        }
+        assert_eq!(models.len(), 1 << bits, "{links:?} {join:?}");
+    }
+}
+
+#[test]
+fn linked_heads_on_an_adapted_transformer_continue_with_the_same_bits() {
+    let [_, boosts @ ..] = boosts();
+    let [_, diversities @ ..] = diversities();
+    for (boost, diversity) in boosts.into_iter().zip(diversities) {
+        let place = Place::new(changed(stateful(), |recipe, training| {
+            recipe.images = squares(32);
+            recipe.fold = None;
+            recipe.model = Model::new(Backbone::Dinov3S16(Dinov3S16::default()), Some(8));
+            recipe.model.heads = [2, 3, 3].map(EmbeddingHead::of_width).to_vec();
+            recipe.model.precision = Precision::Bf16;
+            recipe.model.lora = Some(schema::Lora::default());
+            (training.steps, training.validate_every) = (3, None);
+            training.chunk = Some(5);
+            training.loss = linkable()[0].clone();
+            (training.links.boost, training.links.diversity) = (boost, diversity);
+        }));
+        continues_after(&place, 2, &place.trained("undisturbed"));
     }
 }
 
