@@ -21,7 +21,7 @@ use std::{
 
 use schema::{EmbeddingFiles, LeftOut};
 
-pub(crate) use self::{columns::Known, text::excerpt};
+pub(crate) use self::{labels::Known, text::excerpt};
 use self::{format::Format, labels::TextLabels, numpy::Array, table::Table};
 use crate::Failed;
 

@@ -10,18 +10,9 @@ use dml::data::readers::manifest::{CAMERA, CATEGORY, LABEL, WIDER};
 use schema::LeftOut;
 
 use super::{
-    labels::{TextLabels, whole_numbers},
+    labels::{Known, TextLabels, whole_numbers},
     text::{excerpt, lines, unquoted},
 };
-
-/// What is known about images beside their labels, each by the name that the table gives it.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Known {
-    /// The camera of each; empty without such a column.
-    pub(crate) cameras: Vec<Option<String>>,
-    /// For each level of super-classes, the narrowest first, that of each.
-    pub(crate) levels: Vec<Vec<Option<String>>>,
-}
 
 /// The names of columns that tell rows apart, as `sweep embed` and lists of files have them.
 const OF_ROWS: [&str; 6] = ["row", "index", "id", "path", "file", "image"];

@@ -3,10 +3,18 @@
 use schema::LeftOut;
 
 use super::{
-    columns::Known,
     numpy::whole,
     text::{counts_up, excerpt, lines, unquoted},
 };
+
+/// What is known about images beside their labels, each by the name that the table gives it.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Known {
+    /// The camera of each; empty without such a column.
+    pub(crate) cameras: Vec<Option<String>>,
+    /// For each level of super-classes, the narrowest first, that of each.
+    pub(crate) levels: Vec<Vec<Option<String>>>,
+}
 
 /// Labels, and the parts of the file that are not labels.
 #[derive(Debug, PartialEq)]
