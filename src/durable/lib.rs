@@ -76,11 +76,15 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As for [`open`].
 pub fn read_with_metadata(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
-    let (file, metadata) = open_with_metadata(path)?;
+    let (mut file, metadata) = open_with_metadata(path)?;
     let expected = usize::try_from(metadata.len()).unwrap_or(0);
-    let mut bytes = Vec::with_capacity(expected.saturating_add(1));
-    // A bare file would be asked for its size once more.
-    file.take(u64::MAX).read_to_end(&mut bytes)?;
+    // A read of all that there should be, which would have got one byte more, has reached the end.
+    let mut bytes = vec![0; expected.saturating_add(1)];
+    let read = retry_on_intr(|| rustix::io::read(&file, &mut bytes[..]))?;
+    bytes.truncate(read);
+    if read == 0 || read != expected {
+        file.read_to_end(&mut bytes)?;
+    }
     Ok((bytes, metadata))
 }
 

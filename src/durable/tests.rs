@@ -23,6 +23,20 @@ fn a_full_disk_is_called_a_full_disk() {
 }
 
 #[test]
+fn a_file_is_read_to_its_end_whatever_its_size_is_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    for content in ["", "a", "abc"] {
+        fs::write(&path, content).unwrap();
+        assert_eq!(read(&path).unwrap(), content.as_bytes());
+    }
+    // The system makes its content when it is read, and says that it has no bytes.
+    let made = Path::new("/proc/self/stat");
+    assert_eq!(fs::metadata(made).unwrap().len(), 0);
+    assert!(read(made).unwrap().ends_with(b"\n"));
+}
+
+#[test]
 fn a_write_replaces_the_file_and_leaves_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/record.json");

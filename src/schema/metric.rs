@@ -3,7 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Visitor},
+};
 
 /// A retrieval metric, a fraction between 0 and 1; higher is better.
 ///
@@ -107,49 +110,56 @@ impl Metric {
 
     /// Returns the heading of its column.
     pub fn heading(self) -> String {
-        match self {
-            Metric::RecallAt(k) => format!("R@{k}"),
-            Metric::PrecisionAt1 => "P@1".to_owned(),
-            Metric::RPrecision => "RP".to_owned(),
-            Metric::MapAtR => "MAP@R".to_owned(),
-            Metric::Map => "mAP".to_owned(),
-            Metric::Mrr => "MRR".to_owned(),
-            Metric::Nmi => "NMI".to_owned(),
-            Metric::Ami => "AMI".to_owned(),
-            Metric::F1 => "F1".to_owned(),
-            Metric::MacroPrecisionAt1 => "Macro P@1".to_owned(),
-            Metric::MacroMapAtR => "Macro MAP@R".to_owned(),
-            Metric::TarAtFar(exponent) => format!("TAR@1e-{exponent}"),
-            Metric::EqualErrorAccuracy => "1-EER".to_owned(),
-            Metric::HierarchicalAp => "H-AP".to_owned(),
-            Metric::Ndcg => "NDCG".to_owned(),
-            Metric::CategoryPrecisionAt1 => "Category P@1".to_owned(),
-            Metric::CategoryMapAtR => "Category MAP@R".to_owned(),
+        let Written {
+            heading, number, ..
+        } = self.written();
+        match number {
+            Some(number) => format!("{heading}{number}"),
+            None => heading.to_owned(),
+        }
+    }
+
+    fn written(self) -> Written {
+        let (name, heading, number) = match self {
+            Metric::RecallAt(k) => ("recall@", "R@", Some(k)),
+            Metric::PrecisionAt1 => ("precision@1", "P@1", None),
+            Metric::RPrecision => ("r_precision", "RP", None),
+            Metric::MapAtR => ("map@r", "MAP@R", None),
+            Metric::Map => ("map", "mAP", None),
+            Metric::Mrr => ("mrr", "MRR", None),
+            Metric::Nmi => ("nmi", "NMI", None),
+            Metric::Ami => ("ami", "AMI", None),
+            Metric::F1 => ("f1", "F1", None),
+            Metric::MacroPrecisionAt1 => ("macro_precision@1", "Macro P@1", None),
+            Metric::MacroMapAtR => ("macro_map@r", "Macro MAP@R", None),
+            Metric::TarAtFar(exponent) => ("tar@1e-", "TAR@1e-", Some(exponent.into())),
+            Metric::EqualErrorAccuracy => ("1-eer", "1-EER", None),
+            Metric::HierarchicalAp => ("h_ap", "H-AP", None),
+            Metric::Ndcg => ("ndcg", "NDCG", None),
+            Metric::CategoryPrecisionAt1 => ("category_precision@1", "Category P@1", None),
+            Metric::CategoryMapAtR => ("category_map@r", "Category MAP@R", None),
+        };
+        Written {
+            name,
+            heading,
+            number,
         }
     }
 }
 
+/// How a metric is written.
+struct Written {
+    name: &'static str,
+    heading: &'static str,
+    /// What follows either of them.
+    number: Option<u32>,
+}
+
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Metric::RecallAt(k) => write!(f, "recall@{k}"),
-            Metric::PrecisionAt1 => f.write_str("precision@1"),
-            Metric::RPrecision => f.write_str("r_precision"),
-            Metric::MapAtR => f.write_str("map@r"),
-            Metric::Map => f.write_str("map"),
-            Metric::Mrr => f.write_str("mrr"),
-            Metric::Nmi => f.write_str("nmi"),
-            Metric::Ami => f.write_str("ami"),
-            Metric::F1 => f.write_str("f1"),
-            Metric::MacroPrecisionAt1 => f.write_str("macro_precision@1"),
-            Metric::MacroMapAtR => f.write_str("macro_map@r"),
-            Metric::TarAtFar(exponent) => write!(f, "tar@1e-{exponent}"),
-            Metric::EqualErrorAccuracy => f.write_str("1-eer"),
-            Metric::HierarchicalAp => f.write_str("h_ap"),
-            Metric::Ndcg => f.write_str("ndcg"),
-            Metric::CategoryPrecisionAt1 => f.write_str("category_precision@1"),
-            Metric::CategoryMapAtR => f.write_str("category_map@r"),
-        }
+        let Written { name, number, .. } = self.written();
+        f.write_str(name)?;
+        number.map_or(Ok(()), |number| write!(f, "{number}"))
     }
 }
 
@@ -184,17 +194,17 @@ impl FromStr for Metric {
 
     /// Reads a name, or the heading of a column, in small or in large letters.
     fn from_str(text: &str) -> Result<Self, ParseMetricError> {
-        let name = text.trim().to_lowercase();
-        let is_named =
-            |metric: &Metric| metric.to_string() == name || metric.heading().to_lowercase() == name;
+        let written = text.trim();
+        let is_named = |metric: &Metric| {
+            let Written { name, heading, .. } = metric.written();
+            written.eq_ignore_ascii_case(name) || written.eq_ignore_ascii_case(heading)
+        };
         let recall = || {
-            let k = name
-                .strip_prefix("recall@")
-                .or_else(|| name.strip_prefix("r@"))?;
+            let k = after("recall@", written).or_else(|| after("r@", written))?;
             k.parse().ok().filter(|&k| k > 0).map(Metric::RecallAt)
         };
         let tar = || {
-            name.strip_prefix("tar@")
+            after("tar@", written)
                 .and_then(exponent)
                 .map(Metric::TarAtFar)
         };
@@ -207,6 +217,12 @@ impl FromStr for Metric {
     }
 }
 
+/// Returns what follows a beginning, in small or in large letters.
+fn after<'t>(beginning: &str, text: &'t str) -> Option<&'t str> {
+    let (begins, rest) = text.split_at_checked(beginning.len())?;
+    begins.eq_ignore_ascii_case(beginning).then_some(rest)
+}
+
 impl Serialize for Metric {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -215,9 +231,22 @@ impl Serialize for Metric {
 
 impl<'de> Deserialize<'de> for Metric {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        deserializer.deserialize_str(Name)
+    }
+}
+
+/// Reads a metric from its name, without a copy of it.
+struct Name;
+
+impl Visitor<'_> for Name {
+    type Value = Metric;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Metric, E> {
+        name.parse().map_err(E::custom)
     }
 }
 

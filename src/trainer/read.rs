@@ -21,8 +21,8 @@ use std::{
 
 use schema::{EmbeddingFiles, LeftOut};
 
-pub(crate) use self::{labels::Known, text::excerpt};
 use self::{format::Format, labels::TextLabels, numpy::Array, table::Table};
+pub(crate) use self::{labels::Known, text::excerpt};
 use crate::Failed;
 
 /// Embeddings with the label of each row.

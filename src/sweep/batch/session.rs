@@ -90,6 +90,8 @@ pub enum BatchError {
 
 /// Receives what happens, for display.
 pub trait BatchWatcher {
+    /// Damaged lines of the journal in a results folder were moved away. No result depends on them.
+    fn moved_lines(&mut self, lines: usize, folder: &Path);
     /// An array was submitted.
     fn submitted(&mut self, array: u64, elements: usize, jobs: usize, device: Device);
     /// `sbatch` failed: Slurm is asked whether it has the array.
@@ -223,9 +225,14 @@ impl BatchSession<'_> {
         freshness: FreshnessOf,
         watcher: &mut dyn BatchWatcher,
     ) -> Result<Tally, BatchError> {
-        let (journal, _) = Journal::open(self.ledger.root()).map_err(|error| self.io(error))?;
+        let root = self.ledger.root();
+        let (journal, past) = Journal::open(root).map_err(|error| self.io(error))?;
+        if past.damaged > 0 {
+            watcher.moved_lines(past.damaged, root);
+        }
         self.plan.place_images(self.ledger)?;
-        let costs = Costs::read(self.plan, self.ledger);
+        let past = past.with_those_of_workers(root).unwrap_or_default();
+        let costs = Costs::of(past, self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.launch.device);
         let jobs = agenda.all(self.plan, &freshness);
         let mut dispatcher = Dispatcher::new(policy(self.sweep, self.table, self.limits));

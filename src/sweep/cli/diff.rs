@@ -424,7 +424,8 @@ impl GroupKey {
 fn finished(plan: &Plan, ledger: &Ledger) -> Result<BTreeSet<RunId>, Exit> {
     let begun: Vec<RunId> = ledger
         .runs()?
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|run| plan.runs.contains_key(run))
         .collect();
     let states: Vec<_> = begun

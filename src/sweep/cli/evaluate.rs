@@ -486,7 +486,7 @@ impl ResultsArgs {
             return Ok(Some(named));
         }
         let ledger = Ledger::new(absolute(&self.results));
-        let found = the_only(run, ledger.runs()?)?;
+        let found = the_only(run, ledger.runs()?.iter().copied())?;
         Ok(found.map(|id| ledger.run(id)))
     }
 

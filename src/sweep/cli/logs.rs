@@ -84,7 +84,7 @@ impl Logs {
     }
 
     fn find(&self, ledger: &Ledger) -> Result<RunId, Exit> {
-        the_only(&self.of, ledger.runs()?)?.ok_or_else(|| {
+        the_only(&self.of, ledger.runs()?.iter().copied())?.ok_or_else(|| {
             Exit::Mistake(format!(
                 "`{}` is neither a file nor the folder of a run, and no run in `{}` has an id that begins with it\nhint: `sweep status FILE` and \
                  `sweep plan FILE` print ids",

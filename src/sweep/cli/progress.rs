@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -300,7 +301,20 @@ impl Progress {
     }
 }
 
+/// Tells of damaged lines in the journal of a results folder.
+pub(super) fn tell_moved_lines(lines: usize, folder: &Path) {
+    let lines = counted(lines, "damaged line");
+    tell(&format!(
+        "warning: {lines} in the journal of `{}`: moved to `journal.torn`, no result depends on it",
+        folder.display()
+    ));
+}
+
 impl Watcher for Progress {
+    fn moved_lines(&mut self, lines: usize, folder: &Path) {
+        tell_moved_lines(lines, folder);
+    }
+
     fn started(&mut self, job: Job, attempt: u32, slot: &str) {
         let again = if attempt > 1 {
             format!(", attempt {attempt}")

@@ -108,10 +108,12 @@ impl Report {
         }
         let report = self.destination.report(&self.target, &opened, None)?;
         report.write()?;
-        match self.json {
+        let end = match self.json {
             true => report.print_json(&opened.sweep.name),
             false => report.print(),
-        }
+        };
+        opened.leave();
+        end
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         standing::open_submissions,
     },
     config::{On, OnFailure, Resources, SlurmTable, resolved},
-    ledger::{Check, Ledger, LedgerError, Lock, Locking, absolute, journal},
+    ledger::{Check, Ledger, LedgerError, Lock, Locking, absolute},
     plan::{
         freshness::{self, FreshnessOf},
         integrity::{self, Inputs},
@@ -88,9 +88,15 @@ impl Run {
     pub(super) fn run(&self, interrupts: &Interrupts) -> Result<(), Exit> {
         check_folder(&absolute(&self.target.results))?;
         let mut opened = self.target.open_on(self.on)?;
+        let end = self.run_opened(&mut opened, interrupts);
+        opened.leave();
+        end
+    }
+
+    fn run_opened(&self, opened: &mut Opened, interrupts: &Interrupts) -> Result<(), Exit> {
         opened.require_ids()?;
         let mut lock = opened.ledger.lock(Locking::of(self.no_lock))?;
-        let is_submitted = self.is_submitted(&opened)?;
+        let is_submitted = self.is_submitted(opened)?;
         if self.no_retry {
             opened.sweep.resources.retries = 0;
         }
@@ -100,17 +106,17 @@ impl Run {
         let mut freshness = match is_submitted {
             // Workers are writing: nothing is set aside or removed.
             true => freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?,
-            false => freshness_of_intact(&mut opened)?,
+            false => freshness_of_intact(opened)?,
         };
         let left_out = match self.only.as_slice() {
             [] => 0,
-            only => Only::restrict(only, &mut freshness, &opened)?,
+            only => Only::restrict(only, &mut freshness, opened)?,
         };
         let todo: usize = tally(&freshness).values().map(|tally| tally.todo).sum();
         if todo > 0 && !opened.plan.recalled.is_empty() {
-            return Err(missing(&opened, &opened.plan.recalled));
+            return Err(missing(opened, &opened.plan.recalled));
         }
-        self.target.keep(&opened)?;
+        self.target.keep(opened)?;
         opened.keep_registrations()?;
         let on = opened.sweep.resources.on.clone();
         let tally = if todo == 0 && !is_submitted {
@@ -124,10 +130,10 @@ impl Run {
         } else {
             opened.ledger = opened.ledger.live();
             match on {
-                On::Here => self.work(&mut opened, &mut lock, freshness, interrupts)?,
+                On::Here => self.work(opened, &mut lock, freshness, interrupts)?,
                 On::Slurm(table) => {
                     let tally =
-                        self.work_on_slurm(&table, &mut opened, &mut lock, freshness, interrupts)?;
+                        self.work_on_slurm(&table, opened, &mut lock, freshness, interrupts)?;
                     self.verdict_of_slurm(&tally)?;
                     if self.detach {
                         return Ok(());
@@ -140,13 +146,13 @@ impl Run {
         if todo > 0 || is_submitted {
             opened.ledger = opened.ledger.frozen();
         }
-        let report = self.destination.report(&self.target, &opened, None)?;
+        let report = self.destination.report(&self.target, opened, None)?;
         let written = report.write();
         report.print_tables()?;
         if written.is_ok() {
             report.tell_places();
         }
-        self.verdict(&tally, &opened)?;
+        self.verdict(&tally, opened)?;
         if left_out > 0 {
             let jobs = counted(left_out, "job");
             tell(&format!(
@@ -248,7 +254,6 @@ impl Run {
             ..
         } = opened;
         tell(&format!("{}: {}, on Slurm", sweep.name, arithmetic(sweep)));
-        tell_journal(ledger);
         let mut progress = BatchProgress::new(plan, &freshness, ledger);
         let interrupts = interrupts.counted();
         let mut session = BatchSession {
@@ -360,7 +365,6 @@ impl Run {
             arithmetic(sweep),
             slot_names(&layout)
         ));
-        tell_journal(ledger);
         let mut progress = Progress::new(plan, &freshness);
         let interrupts = interrupts.counted();
         let mut session = Session {
@@ -448,19 +452,6 @@ fn end_stragglers(ledger: &Ledger) -> Result<(), Exit> {
         ));
     }
     Ok(())
-}
-
-/// Tells of damaged lines in the journal, which are about to be moved away.
-fn tell_journal(ledger: &Ledger) {
-    let damaged =
-        journal::read_of_orchestrator(ledger.root()).map_or(0, |contents| contents.damaged);
-    if damaged > 0 {
-        let lines = counted(damaged, "damaged line");
-        tell(&format!(
-            "warning: {lines} in the journal of `{}`: moved to `journal.torn`, no result depends on it",
-            ledger.root().display()
-        ));
-    }
 }
 
 /// Lists what is missing, with its source and the command that adds it.

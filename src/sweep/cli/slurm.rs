@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -10,7 +11,13 @@ use clap::ValueEnum;
 use schema::Device;
 use serde::Serialize;
 
-use super::{Exit, counted, paint::Tone, progress::is_quiet, studies::outcome, tell};
+use super::{
+    Exit, counted,
+    paint::Tone,
+    progress::{is_quiet, tell_moved_lines},
+    studies::outcome,
+    tell,
+};
 use crate::{
     batch::{
         dispatch::End,
@@ -291,6 +298,10 @@ impl<'l> BatchProgress<'l> {
 }
 
 impl BatchWatcher for BatchProgress<'_> {
+    fn moved_lines(&mut self, lines: usize, folder: &Path) {
+        tell_moved_lines(lines, folder);
+    }
+
     fn submitted(&mut self, array: u64, elements: usize, jobs: usize, device: Device) {
         let on = match device {
             Device::Cuda => " on GPUs",

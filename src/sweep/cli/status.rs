@@ -116,7 +116,9 @@ impl Status {
             let opened = self.target.open_results()?;
             let snapshot = Snapshot::of(&opened)?;
             if !self.watch || !snapshot.is_running() {
-                return self.end(&opened, &snapshot);
+                let end = self.end(&opened, &snapshot);
+                opened.leave();
+                return end;
             }
             let screen = snapshot.lines(self, &opened).join("\n");
             clear_screen();

@@ -434,7 +434,7 @@ fn every_mistake_has_its_message_and_its_place() {
             "embedding = 64",
             "embedding = 64\n[report]\nmetrics = [\"recall@0\"]",
             "unknown metric `recall@0`",
-            "11:11",
+            "11:12",
         ),
     ];
     for (old, new, message, place) in cases {

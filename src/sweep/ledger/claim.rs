@@ -136,7 +136,7 @@ impl Ledger {
         durable::create_folder(&self.folder_of(job))?;
         loop {
             let latest = self.attempts(job)?;
-            if let Some(holder) = self.holder_of(job, claimant)? {
+            if let Some(holder) = self.holder_of(job, latest, claimant)? {
                 return Ok(Claimed::Others(holder));
             }
             let folder = self.job_folder(job);
@@ -160,18 +160,22 @@ impl Ledger {
         }
     }
 
-    /// Returns the process that works on a job or on another one of the same run, unless its claim does not stand
-    /// against this one.
+    /// Returns the process that works on a job, at which there were `latest` attempts, or on another one of the same run,
+    /// unless its claim does not stand against this one.
     ///
     /// # Errors
     /// A file cannot be read.
-    fn holder_of(&self, job: Job, claimant: &Claimant) -> Result<Option<String>, LedgerError> {
-        for job in of_same_run(job) {
-            if let Some(holder) = self.holder_of_latest(job, claimant)? {
-                return Ok(Some(holder));
-            }
+    fn holder_of(
+        &self,
+        job: Job,
+        latest: u32,
+        claimant: &Claimant,
+    ) -> Result<Option<String>, LedgerError> {
+        let own = self.holder_of_attempt(job, latest, claimant);
+        match other_of_same_run(job).filter(|_| own.is_none()) {
+            Some(other) => self.holder_of_latest(other, claimant),
+            None => Ok(own),
         }
-        Ok(None)
     }
 
     /// Returns the process of the latest attempt at a job, if its claim stands.
@@ -180,23 +184,26 @@ impl Ledger {
         job: Job,
         claimant: &Claimant,
     ) -> Result<Option<String>, LedgerError> {
-        let latest = self.attempts(job)?;
-        let folder = self.attempt_folder(job, latest);
-        if latest == 0 || folder.exit().is_file() {
-            return Ok(None);
+        Ok(self.holder_of_attempt(job, self.attempts(job)?, claimant))
+    }
+
+    fn holder_of_attempt(&self, job: Job, number: u32, claimant: &Claimant) -> Option<String> {
+        let folder = self.attempt_folder(job, number);
+        if number == 0 || folder.exit().is_file() {
+            return None;
         }
         // A damaged file tells as little as one that is not written yet.
         let note: Option<ClaimNote> = read_json(&folder.claim()).ok().flatten();
         let age = age(&folder.claim()).or_else(|_| age(folder.path()));
         let is_fresh = age.map_or(true, |age| age < FREE_AFTER);
-        Ok(match note {
+        match note {
             Some(note) if is_fresh && note.stands_against(claimant) => {
                 Some(note.writer.to_string())
             }
             // It is being made, or an earlier version made the attempt.
             None if is_fresh && !claimant.has_lock => Some("another process".to_owned()),
             Some(_) | None => None,
-        })
+        }
     }
 }
 
@@ -228,11 +235,12 @@ impl AttemptFolder {
     }
 }
 
-/// Returns the jobs that write into the same folder.
-fn of_same_run(job: Job) -> Vec<Job> {
+/// Returns the other job that writes into the same folder.
+fn other_of_same_run(job: Job) -> Option<Job> {
     match job {
-        Job::Prepare(_) | Job::Ensemble(_) => vec![job],
-        Job::Train(run) | Job::Evaluate(run) => vec![Job::Train(run), Job::Evaluate(run)],
+        Job::Prepare(_) | Job::Ensemble(_) => None,
+        Job::Train(run) => Some(Job::Evaluate(run)),
+        Job::Evaluate(run) => Some(Job::Train(run)),
     }
 }
 

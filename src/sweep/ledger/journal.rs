@@ -17,6 +17,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use rayon::prelude::*;
 use schema::StudyId;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +118,27 @@ pub struct EndedAttempt {
 }
 
 impl JournalContents {
+    /// Adds the entries in the journals of workers under `root`, in the order of time.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn with_those_of_workers(mut self, root: &Path) -> io::Result<JournalContents> {
+        let workers = of_workers(root)?;
+        if workers.is_empty() {
+            return Ok(self);
+        }
+        let mut timed = in_order(self.entries);
+        for path in workers {
+            let contents = parse(&durable::read(&path)?);
+            timed.extend(in_order(contents.entries));
+            self.damaged += contents.damaged;
+            self.torn.extend(contents.torn);
+        }
+        timed.sort_by_key(|(time, _)| *time);
+        self.entries = timed.into_iter().map(|(_, entry)| entry).collect();
+        Ok(self)
+    }
+
     /// Returns the attempts that ended, in the order of their ends.
     pub fn ended(self) -> Vec<EndedAttempt> {
         let (mut started, mut ended) = (BTreeMap::new(), Vec::new());
@@ -249,21 +271,7 @@ fn line(entry: &JournalEntry) -> io::Result<String> {
 /// # Errors
 /// A file cannot be read.
 pub fn read(root: &Path) -> io::Result<JournalContents> {
-    let workers = of_workers(root)?;
-    let mut all = read_of_orchestrator(root)?;
-    if workers.is_empty() {
-        return Ok(all);
-    }
-    let mut timed = in_order(std::mem::take(&mut all.entries));
-    for path in workers {
-        let contents = parse(&durable::read(&path)?);
-        timed.extend(in_order(contents.entries));
-        all.damaged += contents.damaged;
-        all.torn.extend(contents.torn);
-    }
-    timed.sort_by_key(|(time, _)| *time);
-    all.entries = timed.into_iter().map(|(_, entry)| entry).collect();
-    Ok(all)
+    read_of_orchestrator(root)?.with_those_of_workers(root)
 }
 
 /// Reads the orchestrator's journal under `root` alone; empty if there is none.
@@ -543,11 +551,18 @@ fn path(root: &Path) -> PathBuf {
     root.join("journal.jsonl")
 }
 
+/// A core reads this many lines at a time, at least.
+const LINES_OF_A_TASK: usize = 1000;
+
 fn parse(bytes: &[u8]) -> JournalContents {
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == b'\n').collect();
+    let read = lines.par_iter().with_min_len(LINES_OF_A_TASK);
+    let entries: Vec<Option<JournalEntry>> =
+        read.map(|line| entry(line.trim_ascii_end())).collect();
     let mut contents = JournalContents::default();
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+    for (line, entry) in lines.into_iter().zip(entries) {
         let is_complete = line.ends_with(b"\n");
-        match entry(line.trim_ascii_end()).filter(|_| is_complete) {
+        match entry.filter(|_| is_complete) {
             Some(entry) => {
                 contents.entries.push(entry);
                 contents.intact.extend(line);

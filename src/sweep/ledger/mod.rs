@@ -296,6 +296,8 @@ impl LedgerError {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     root: PathBuf,
+    /// The runs that were ever started.
+    runs: Memo<(), BTreeSet<RunId>>,
     /// The turn in which results are published, if processes take turns at them.
     turn: Option<Turn>,
     damage: DamageLog,
@@ -327,6 +329,7 @@ impl Ledger {
     pub fn new(root: impl Into<PathBuf>) -> Ledger {
         Ledger {
             root: root.into(),
+            runs: Memo::default(),
             turn: None,
             damage: DamageLog::default(),
             trainings: Memo::default(),
@@ -342,6 +345,7 @@ impl Ledger {
     #[must_use]
     pub fn frozen(&self) -> Ledger {
         Ledger {
+            runs: self.runs.frozen(),
             trainings: self.trainings.frozen(),
             records: self.records.frozen(),
             identities: self.identities.frozen(),
@@ -356,6 +360,7 @@ impl Ledger {
     #[must_use]
     pub fn live(&self) -> Ledger {
         Ledger {
+            runs: self.runs.live(),
             trainings: self.trainings.live(),
             records: self.records.live(),
             identities: self.identities.live(),
@@ -546,11 +551,22 @@ impl Ledger {
     /// # Errors
     /// A file cannot be read.
     pub fn has_model(&self, run: RunId, check: Check) -> Result<bool, LedgerError> {
+        match self.vouched_training(run)? {
+            Some(trained) => self.has_model_of(run, &trained, check),
+            None => Ok(false),
+        }
+    }
+
+    fn has_model_of(
+        &self,
+        run: RunId,
+        trained: &Vouched<Trained>,
+        check: Check,
+    ) -> Result<bool, LedgerError> {
         let folder = self.run(run);
-        let Some(trained) = self.vouched_training(run)? else {
-            return Ok(false);
-        };
-        Ok(folder.model().is_file() && self.are_whole(&folder, &trained.files, check)?)
+        // Earlier versions did not vouch for it.
+        let is_there = trained.files.contains_key(run_files::MODEL) || folder.model().is_file();
+        Ok(is_there && self.are_whole(&folder, &trained.files, check)?)
     }
 
     /// True if the scores of each query are there as they were when a run was measured. Earlier versions
@@ -624,8 +640,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn runs(&self) -> Result<BTreeSet<RunId>, LedgerError> {
-        self.ids_in("runs", "")
+    pub fn runs(&self) -> Result<Arc<BTreeSet<RunId>>, LedgerError> {
+        let found = self.runs.get((), PathBuf::new, |_| {
+            let runs: BTreeSet<RunId> = self.ids_in("runs", "")?;
+            Ok::<_, LedgerError>((None, Some(runs)))
+        });
+        found.map(Option::unwrap_or_default)
     }
 
     /// True if anything was ever kept in the folder: then it has a journal, runs or a lock, which no other folder has.
@@ -667,10 +687,10 @@ impl Ledger {
         if let Some(record) = self.vouched_record(run)? {
             return Ok(RunStage::Recorded(record.result.clone()));
         }
-        if let Some(trained) = self.trained(run)?
-            && self.has_model(run, Check::Sizes)?
+        if let Some(trained) = self.vouched_training(run)?
+            && self.has_model_of(run, &trained, Check::Sizes)?
         {
-            return Ok(RunStage::Trained(trained));
+            return Ok(RunStage::Trained(trained.result.clone()));
         }
         Ok(if self.run(run).checkpoint().is_file() {
             RunStage::Interrupted

@@ -336,3 +336,19 @@ fn points_of_an_earlier_version_have_the_new_names() {
     ]);
     assert_eq!(ledger.points_of(study).unwrap(), [expected]);
 }
+
+#[test]
+fn a_frozen_ledger_lists_the_runs_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::new(folder.path());
+    assert!(ledger.runs().unwrap().is_empty());
+    let begin = |number| fs::create_dir_all(ledger.run(run(number)).path()).unwrap();
+    begin(1);
+    let frozen = ledger.frozen();
+    assert_eq!(frozen.runs().unwrap().len(), 1);
+    begin(2);
+    assert_eq!(frozen.runs().unwrap().len(), 1);
+    for later in [&ledger, &frozen.frozen(), &frozen.live()] {
+        assert_eq!(later.runs().unwrap().len(), 2);
+    }
+}

@@ -11,7 +11,7 @@ use super::{
     Plan, PlannedRun,
     past::{Past, median},
 };
-use crate::ledger::{Job, Ledger};
+use crate::ledger::{Job, Ledger, LedgerError, journal::JournalContents};
 
 /// Bytes of maps in a second, where nothing is measured.
 const USUAL_SPEED: f64 = 2e9;
@@ -33,7 +33,16 @@ pub struct Costs {
 impl Costs {
     /// Learns from the finished jobs in a results folder. A damaged file costs accuracy, nothing else.
     pub fn read(plan: &Plan, ledger: &Ledger) -> Costs {
-        let past = Past::read(ledger).unwrap_or_default();
+        Costs::after(Past::read(ledger), plan)
+    }
+
+    /// The same from the jobs in a journal that is read.
+    pub fn of(journal: JournalContents, plan: &Plan, ledger: &Ledger) -> Costs {
+        Costs::after(Past::of(journal, ledger), plan)
+    }
+
+    fn after(past: Result<Past, LedgerError>, plan: &Plan) -> Costs {
+        let past = past.unwrap_or_default();
         let speeds = plan.runs.keys().filter_map(|&run| {
             let (_, seconds) = past.time(Job::Train(run), plan)?;
             Some(work(Job::Train(run), plan) / seconds.max(1e-3))

@@ -92,7 +92,7 @@ pub fn nearest(
     identity: &Value,
     ledger: &Ledger,
 ) -> Result<Option<(RunId, Vec<Difference>)>, LedgerError> {
-    let mut runs: Vec<RunId> = ledger.runs()?.into_iter().collect();
+    let mut runs: Vec<RunId> = ledger.runs()?.iter().copied().collect();
     runs.retain(|other| *other != run);
     let compared: Vec<Option<Vec<Difference>>> = runs
         .par_iter()

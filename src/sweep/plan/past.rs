@@ -10,7 +10,11 @@ use schema::{Attempt, Identity, RunId, Trained, Work, canonical_json};
 use serde::Serialize;
 
 use super::Plan;
-use crate::ledger::{AttemptEnd, Job, Ledger, LedgerError, journal, read_json};
+use crate::ledger::{
+    AttemptEnd, Job, Ledger, LedgerError,
+    journal::{self, JournalContents},
+    read_json,
+};
 
 /// The number of recent runs on which estimates are based.
 const RECENT: usize = 2000;
@@ -59,7 +63,17 @@ impl Past {
     /// # Errors
     /// A result is damaged.
     pub(super) fn read(ledger: &Ledger) -> Result<Past, LedgerError> {
-        let seconds = seconds(ledger);
+        // An unreadable journal costs the forecast, nothing else.
+        let journal = journal::read(ledger.root()).unwrap_or_default();
+        Past::of(journal, ledger)
+    }
+
+    /// The same of the jobs in a journal that is read.
+    ///
+    /// # Errors
+    /// As for [`read`](Past::read).
+    pub(super) fn of(journal: JournalContents, ledger: &Ledger) -> Result<Past, LedgerError> {
+        let seconds = seconds(journal);
         let mut past = Past::default();
         for (&job, &seconds) in seconds
             .iter()
@@ -169,11 +183,9 @@ fn usual(lists: &BTreeMap<String, Vec<f64>>, key: impl FnOnce() -> String) -> Op
 }
 
 /// The seconds of each finished job, over all of its attempts.
-fn seconds(ledger: &Ledger) -> BTreeMap<Job, f64> {
-    // An unreadable journal costs the forecast, nothing else.
-    let contents = journal::read(ledger.root()).unwrap_or_default();
+fn seconds(journal: JournalContents) -> BTreeMap<Job, f64> {
     let (mut spent, mut finished) = (BTreeMap::new(), BTreeSet::new());
-    for attempt in contents.ended() {
+    for attempt in journal.ended() {
         if let Some(seconds) = attempt.seconds {
             *spent.entry(attempt.job).or_insert(0.0) += seconds;
         }

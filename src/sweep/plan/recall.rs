@@ -5,7 +5,11 @@
 //! are renamed, the results are copied to another machine. What is not at hand is taken from the identities
 //! of the finished runs, and only if they leave no doubt about which runs the sweep file means.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::OnceLock};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use rayon::prelude::*;
 use schema::{Fingerprint, Identity, Numerics, RunId, Weights};
@@ -110,7 +114,7 @@ struct Origin {
 struct Results<'a> {
     sweep: &'a Sweep,
     ledger: &'a Ledger,
-    begun: BTreeSet<RunId>,
+    begun: Arc<BTreeSet<RunId>>,
     identities: OnceLock<Vec<Identity>>,
 }
 

@@ -26,6 +26,8 @@ pub mod stragglers;
 pub mod trainer;
 mod waiting;
 
+use std::path::Path;
+
 use schema::Event;
 
 use self::slots::Place;
@@ -36,6 +38,8 @@ use crate::{
 
 /// Receives what happens, for display.
 pub trait Watcher {
+    /// Damaged lines of the journal in a results folder were moved away. No result depends on them.
+    fn moved_lines(&mut self, lines: usize, folder: &Path);
     /// An attempt starts in a slot.
     fn started(&mut self, job: Job, attempt: u32, slot: &str);
     /// A trainer reported an event.

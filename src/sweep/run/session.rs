@@ -41,7 +41,7 @@ use crate::{
     ledger::{
         AttemptEnd, AttemptExit, AttemptFolder, Claim, Claimant, Claimed, Job, Ledger, LedgerError,
         Lock, LockError, RunStage, Writer, absolute, fingerprint,
-        journal::{Decision, Journal},
+        journal::{self, Decision, Journal, JournalContents},
         read_json, write_json,
     },
     plan::{
@@ -157,10 +157,16 @@ impl Role<'_> {
         }
     }
 
-    fn journal(&self, ledger: &Ledger) -> Result<Journal, SessionError> {
+    /// Returns its journal, and what is in the orchestrator's.
+    fn journal(&self, ledger: &Ledger) -> Result<(Journal, JournalContents), SessionError> {
+        let root = ledger.root();
         let journal = match self {
-            Role::Orchestrator(_) => Journal::open(ledger.root()).map(|(journal, _)| journal),
-            Role::Worker { journal, .. } => Journal::begin(ledger.root(), journal),
+            Role::Orchestrator(_) => Journal::open(root),
+            Role::Worker { journal, .. } => Journal::begin(root, journal).map(|journal| {
+                // An unreadable one costs the expected times, nothing else.
+                let of_orchestrator = journal::read_of_orchestrator(root);
+                (journal, of_orchestrator.unwrap_or_default())
+            }),
         };
         journal.map_err(|source| SessionError::journal(ledger, source))
     }
@@ -273,12 +279,16 @@ impl Session<'_> {
         freshness: FreshnessOf,
         watcher: &mut dyn Watcher,
     ) -> Result<Tally, SessionError> {
-        let journal = self.role.journal(self.ledger)?;
+        let (journal, past) = self.role.journal(self.ledger)?;
+        if past.damaged > 0 && !self.role.is_worker() {
+            watcher.moved_lines(past.damaged, self.ledger.root());
+        }
         let claimant = self.role.claimant();
         if !self.role.is_worker() {
             self.plan.place_images(self.ledger)?;
         }
-        let costs = Costs::read(self.plan, self.ledger);
+        let past = past.with_those_of_workers(self.ledger.root());
+        let costs = Costs::of(past.unwrap_or_default(), self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.layout.device());
         let jobs = agenda.all(self.plan, &freshness);
         let learned = learned(self.ledger);

@@ -7,7 +7,7 @@ use std::{
 
 use rayon::prelude::*;
 use report::{EverMeasured, Origin, Tried};
-use schema::{DataId, Identity, Outcome, Recipe, RunId, canonical_json};
+use schema::{DataId, Identity, Outcome, Recipe, RunId};
 use serde::Serialize;
 
 use crate::{
@@ -60,14 +60,18 @@ pub(super) fn tried(opened: &Opened) -> Result<Tried, LedgerError> {
         .map(|job| ledger.computations(job))
         .collect();
     let runs: Vec<RunId> = runs.copied().collect();
+    let ended: Result<Vec<bool>, LedgerError> =
+        runs.par_iter().map(|&run| has_ended(run, ledger)).collect();
     Ok(Tried {
-        runs: runs
-            .par_iter()
-            .filter(|run| ledger.has_result(**run))
-            .count(),
+        runs: ended?.into_iter().filter(|has_ended| *has_ended).count(),
         attempts: attempts?.into_iter().flatten().collect(),
         measured: ever_measured(plan, ledger)?,
     })
+}
+
+fn has_ended(run: RunId, ledger: &Ledger) -> Result<bool, LedgerError> {
+    let is_trained = ledger.trained(run)?.is_some();
+    Ok(is_trained || matches!(ledger.state(run)?, RunStage::Recorded(_)))
 }
 
 /// The runs that were measured on the same test classes, and their recipes.
@@ -77,11 +81,11 @@ struct Measured {
     runs: usize,
 }
 
-/// A hash of a canonical text, to compare by. The texts of many runs would take much memory.
+/// A hash of a text, to compare by. The texts of many runs would take much memory.
 type Hash = [u8; blake3::OUT_LEN];
 
 fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, LedgerError> {
-    let runs: Vec<RunId> = ledger.runs()?.into_iter().collect();
+    let runs: Vec<RunId> = ledger.runs()?.iter().copied().collect();
     let planned = plan.data.iter();
     let planned: BTreeMap<DataId, Hash> = planned
         .map(|(&id, data)| (id, hash_of(&(&data.dataset, &data.fingerprint))))
@@ -120,8 +124,9 @@ fn recipe_of(identity: &Identity) -> Hash {
     })
 }
 
+/// Equal values have equal texts, because each type writes its keys in one order.
 fn hash_of(value: &impl Serialize) -> Hash {
-    blake3::hash(canonical_json(value).as_bytes()).into()
+    blake3::hash(&serde_json::to_vec(value).unwrap_or_default()).into()
 }
 
 /// Returns the identity of a run that is measured. Runs of other sweeps that cannot be read are of no concern here.
