@@ -1,8 +1,8 @@
 //! How well embeddings retrieve images of their class: exact, in bounded memory, usable alone.
 //!
-//! [`retrieve`] ranks and scores, [`hierarchy`] does so where categories count, [`verification`] compares pairs,
-//! [`nearest`] lists neighbors, [`on_hyperboloid`] prepares retrieval by hyperbolic distance, [`cluster`] and [`Agreement`] compare clusters with classes, [`ensemble`] joins the
-//! embeddings of several networks.
+//! [`retrieve`] ranks and scores, [`hierarchy`] does so where categories count, [`verification`] compares pairs.
+//! [`nearest`] lists neighbors, [`on_hyperboloid`] prepares retrieval by hyperbolic distance, [`cluster`] and
+//! [`Agreement`] compare clusters with classes, [`ensemble`] joins the embeddings of several networks.
 //!
 //! Every metric is exact for one definite [`similarity`] of rows of `f32` and one order of equally
 //! similar images, that of their index. For cosine similarity these are the rows divided by their
