@@ -202,11 +202,13 @@ impl Desk {
         }
     }
 
-    /// Returns the entries of the journal, without their checksums.
+    /// Returns the entries of the journal, without their checksums. The next session that has work to do cuts off a
+    /// torn last line.
     pub(crate) fn journal(&self) -> Vec<serde_json::Value> {
         let journal = self.read("results/journal.jsonl");
-        journal
-            .lines()
+        let lines = journal.split_inclusive('\n');
+        lines
+            .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(&line[9..]).unwrap())
             .collect()
     }

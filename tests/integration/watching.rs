@@ -106,7 +106,7 @@ fn the_log_of_a_run_is_found_by_the_beginning_of_its_id() {
         .assert_says(", attempt 3: ");
     desk.sweep(&["logs", "zzzz"])
         .assert_code(1)
-        .assert_says("`zzzz` is no file, and no run in `results` has an id that begins with it");
+        .assert_says("`zzzz` is neither a file nor the folder of a run, and no run in `results` has an id that begins with it");
 }
 
 #[test]

@@ -225,7 +225,7 @@ fn workers_at_work_are_shown_and_nobody_tidies_up_around_them() {
         .assert_code(0)
         .assert_says(&format!("process {} of", worker.id()))
         .assert_says("Slurm job 15_1\n  cpu 0  train ");
-    fs::create_dir(desk.path("other")).unwrap();
+    fs::create_dir_all(desk.path("other/runs")).unwrap();
     for command in [
         &["gc", "--delete"][..],
         &["fsck", "--repair"],
