@@ -339,6 +339,6 @@ mod tests {
                 .contains("no test image `2.jpg`")
         );
         let unknown = index_of_file(Path::new("1.jpg"), &[]).unwrap_err();
-        assert!(unknown.contains("give an index"), "{unknown}");
+        assert!(unknown.contains("give the index of one"), "{unknown}");
     }
 }
