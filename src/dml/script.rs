@@ -210,7 +210,7 @@ fn of_libtorch(error: TchError) -> ScriptError {
     }
 }
 
-/// Returns an error of a call of `forward`. One with other arguments is told which it must take.
+/// Returns an error of a call of `forward`. If the method takes other arguments, the message says which it must take.
 fn of_forward(error: TchError) -> ScriptError {
     let ScriptError(clause) = of_libtorch(error);
     match clause.starts_with("forward()") {

@@ -1,6 +1,6 @@
 //! Signs that values from a file are no embeddings, or that a comparison favors some of them.
 //!
-//! None of them is proof: the user is told, and judges.
+//! None of them is proof: they are reported, and the user judges.
 
 use std::collections::{HashMap, HashSet};
 

@@ -11,7 +11,8 @@
 //!
 //! The first worker on a node makes a copy while the others wait, and each one reads it whole before it relies on it. A copy
 //! stays when its workers have ended, for the elements that come next. A worker that makes a copy first removes
-//! copies that no job has begun to use for three days and, if there is no room, unused ones, the least recently used first. A worker without a copy reads the results folder: a copy saves time, and nothing depends on it.
+//! copies that no job has begun to use for three days and, if there is no room, unused ones, the least recently used
+//! first. A worker without a copy reads the results folder: a copy saves time, and nothing depends on it.
 
 use std::{
     collections::BTreeMap,

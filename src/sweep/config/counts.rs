@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct Counts(BTreeMap<String, u32>);
 
 impl Counts {
-    /// True if there is none.
+    /// True if no resource is named.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -35,7 +35,7 @@ impl Counts {
         needs.all(|(name, needed)| self.of(name).unwrap_or(0) >= needed)
     }
 
-    /// Takes what a job needs, as far as there is so much.
+    /// Takes what a job needs; a number that is smaller than that becomes 0.
     pub fn take(&mut self, needs: &Counts) {
         for (name, needed) in needs.iter() {
             if let Some(number) = self.0.get_mut(name) {

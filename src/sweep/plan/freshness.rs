@@ -126,7 +126,8 @@ pub fn is_done_since(
     Ok(!matches!(now, Freshness::Stale(_)))
 }
 
-/// Compares jobs with the contents of `results/`. `begun`, if it is known, has all runs of which there is anything.
+/// Compares jobs with the contents of `results/`. `begun` lists the runs that have a folder there. Absent: each folder is
+/// looked up.
 fn of_jobs(
     jobs: &BTreeSet<Job>,
     begun: Option<&BTreeSet<RunId>>,

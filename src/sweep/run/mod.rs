@@ -2,10 +2,10 @@
 //!
 //! The [`scheduler`] decides, without side effects; the [`session`] carries the decisions out. A
 //! [`child`] is one process, whose results are believed after a check ([`reply`]); some are [`waiting`] for their next
-//! attempt. [`slots`] is where
-//! processes can run, by cores, GPUs ([`driver`]) and `memory`; a `gauge` measures what they take of a GPU, and
-//! [`mps`] lets them share it. [`simulate`] runs a plan on a machine that is not there. [`growth`] is what results add to a plan. A [`Watcher`] shows
-//! progress. [`leftovers`] of killed processes are removed at the start, and [`stragglers`] among them ended.
+//! attempt. [`slots`] is where processes can run, by cores, GPUs ([`driver`]) and `memory`; a `gauge` measures what they
+//! take of a GPU, and [`mps`] lets them share it. [`simulate`] runs a plan on a machine that is not there. [`growth`] is
+//! what results add to a plan. A [`Watcher`] shows progress. [`leftovers`] of killed processes are removed at the start,
+//! and [`stragglers`] among them ended.
 
 pub mod affinity;
 mod child;

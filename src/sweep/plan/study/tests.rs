@@ -181,7 +181,7 @@ fn the_trials_that_need_no_results_are_planned_at_once() {
     assert_eq!((plan.runs.len(), plan.members.len()), (6 + 3, 2 * 3 * 2));
 }
 
-/// Two trials, of which the second has the recipe of another method.
+/// Two trials. The second has the recipe of another method.
 fn with_a_recipe_twice() -> String {
     SWEEP
         .replace("lr = { log_uniform = [1e-3, 1] }", "lr = 0.1")
