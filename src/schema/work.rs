@@ -3,7 +3,12 @@
 //! Each kind is a struct, and a [`Task`]: its type determines the type of its reply. [`Work`] is
 //! the enum of all of them, as it is written into an [`Attempt`](crate::Attempt).
 
-use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
@@ -396,6 +401,16 @@ pub struct EmbedWork {
     /// True to leave out photos that cannot be decoded.
     #[serde(default, skip_serializing_if = "crate::is_false")]
     pub skip_broken: bool,
+}
+
+impl EmbedWork {
+    /// The first line of the file of paths.
+    pub const COLUMNS: &'static str = "row,path\n";
+
+    /// Returns the file that gets the path of each row of the array `into`.
+    pub fn paths_beside(into: &Path) -> PathBuf {
+        into.with_extension("csv")
+    }
 }
 
 /// A result and what it was computed from.

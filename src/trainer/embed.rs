@@ -55,7 +55,7 @@ pub(crate) fn embed(
     }
     file.publish()?;
     let paths = list(&photos.paths, &work.images);
-    durable::write(&work.into.with_extension("csv"), paths.as_bytes())?;
+    durable::write(&EmbedWork::paths_beside(&work.into), paths.as_bytes())?;
     Ok(End::Finished(Embedded {
         images: total,
         width: network.width() as u64,
@@ -86,7 +86,7 @@ fn little_endian(embeddings: &Tensor) -> Result<Vec<u8>, Failed> {
 
 /// Returns the path of each row, relative to the folder that was given.
 fn list(paths: &[PathBuf], root: &Path) -> String {
-    let mut text = "row,path\n".to_owned();
+    let mut text = EmbedWork::COLUMNS.to_owned();
     for (row, path) in paths.iter().enumerate() {
         let relative = path.strip_prefix(root).ok();
         let relative = relative.filter(|path| !path.as_os_str().is_empty());

@@ -101,3 +101,17 @@ fn unwritable_results_exit_with_3() {
     std::fs::write(desk.path("results"), "a file in the place of the folder").unwrap();
     desk.run().assert_code(3).assert_says("results");
 }
+
+#[test]
+fn unwritable_reports_exit_with_3_before_anything_runs() {
+    let desk = Desk::new(SMALL);
+    std::fs::write(desk.path("reports"), "a file in the place of the folder").unwrap();
+    desk.run()
+        .assert_code(3)
+        .assert_says("no files can be written to `reports`: not a directory")
+        .assert_says("name another place with `--reports`");
+    assert!(!desk.path("results/runs").exists());
+    desk.sweep(&["report", "sweep.toml"])
+        .assert_code(3)
+        .assert_says("name another place with `--reports`");
+}

@@ -45,6 +45,12 @@ fn a_network_is_exported_with_a_card() {
     }
     let card = desk.read("network.md");
     assert!(card.contains("\"network.onnx\", dynamo=False"), "{card}");
+    fs::write(desk.path("mine.md"), "my notes").unwrap();
+    desk.with_best("export", &["--into", "mine.pt"])
+        .assert_code(1)
+        .assert_says("`mine.md` exists");
+    assert_eq!(desk.read("mine.md"), "my notes");
+    assert!(!desk.path("mine.pt").exists());
     desk.with_best("export", &["--into", "network.onnx"])
         .assert_code(1)
         .assert_says("ONNX is not written");
@@ -61,6 +67,11 @@ fn photos_of_no_data_set_are_embedded_and_compared() {
         .assert_says("broken.png")
         .assert_says("`--skip-broken` leaves out");
     assert!(!desk.path("photos.npy").exists());
+    fs::write(desk.path("mine.csv"), "photo,label\na.png,cat\n").unwrap();
+    desk.with_best("embed", &["photos", "--into", "mine.npy"])
+        .assert_code(1)
+        .assert_says("`mine.csv` exists");
+    assert!(!desk.path("mine.npy").exists());
     desk.with_best(
         "embed",
         &["photos", "--into", "photos.npy", "--skip-broken"],

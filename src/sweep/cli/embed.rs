@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use schema::EmbedWork;
 
-use super::{Exit, counted, evaluate::ResultsArgs, show, tell};
+use super::{Exit, counted, evaluate::ResultsArgs, show, tell, writable};
 use crate::ledger::absolute;
 
 /// Embed a folder of photos with a trained network
 ///
-/// Writes an array of NumPy with a row for each photo, and a CSV file of the same name with the path of each row. The photos
-/// are decoded and resized as the images that the network was trained on, a batch at a time.
+/// Writes an array of NumPy with a row for each photo, and a CSV file of the same name with the path of each row, which
+/// replaces no file of yours. The photos are decoded and resized as the images that the network was trained on, a batch at a time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -50,6 +50,10 @@ impl Embed {
                 self.photos.display()
             )));
         }
+        let paths = EmbedWork::paths_beside(&self.into);
+        writable::check_pair(&self.into, &paths, |text| {
+            text.starts_with(EmbedWork::COLUMNS)
+        })?;
         let found = self.place.find(&self.run)?;
         let work = EmbedWork {
             recipe: found.identity.recipe,
@@ -67,7 +71,7 @@ impl Embed {
             "{}, {} numbers each; their paths: {}",
             counted(embedded.images as usize, "photo"),
             embedded.width,
-            self.into.with_extension("csv").display()
+            paths.display()
         ));
         show(&format!("{}\n", self.into.display()))
     }

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use schema::{ExportWork, NetworkFormat};
 
-use super::{Exit, evaluate::ResultsArgs, progress::Bar, show, tell};
+use super::{Exit, evaluate::ResultsArgs, progress::Bar, show, tell, writable};
 use crate::ledger::absolute;
 
 /// Export a trained network
@@ -36,6 +36,8 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let format = format_of(&self.into)?;
+        let card = self.into.with_extension("md");
+        writable::check_pair(&self.into, &card, card::is_card)?;
         let found = self.place.find(&self.run)?;
         let work = ExportWork {
             recipe: found.identity.recipe.clone(),
@@ -47,7 +49,6 @@ impl Export {
             .place
             .trainer
             .attempt(work, &Bar::images("exporting"))?;
-        let card = self.into.with_extension("md");
         let text = card::card(&found, &exported, format, &self.into)?;
         durable::write(&card, text.as_bytes())?;
         tell(&format!(

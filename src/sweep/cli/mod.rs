@@ -53,6 +53,7 @@ mod weights;
 mod why;
 mod width;
 mod worker;
+mod writable;
 
 use std::{
     env,

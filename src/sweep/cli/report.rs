@@ -30,7 +30,9 @@ use serde::Serialize;
 pub(super) use queries::folder as folder_of;
 pub(super) use rows::{jobs_of, rows, state_of, state_of_ensemble};
 
-use super::{Exit, Opened, Target, color_on_stdout, show, show_json, studies, tell, width};
+use super::{
+    Exit, Opened, Target, color_on_stdout, show, show_json, studies, tell, width, writable,
+};
 use crate::{
     config::IntervalKind,
     ledger::Check,
@@ -103,6 +105,7 @@ impl Report {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open_results()?;
         opened.require_ids()?;
+        self.destination.check(&opened)?;
         if self.watch {
             return self.keep_writing(opened);
         }
@@ -137,6 +140,11 @@ impl Destination {
     /// The folder of a sweep's tables.
     fn folder_of(&self, opened: &Opened) -> PathBuf {
         self.folder().join(&opened.sweep.name)
+    }
+
+    /// Checks that tables can be written, before anything is computed for them.
+    pub(super) fn check(&self, opened: &Opened) -> Result<(), Exit> {
+        writable::check_folder(&self.folder_of(opened), "--reports")
     }
 
     /// The formats to write, with CSV among them: a later report is compared with it.

@@ -8,16 +8,21 @@ use crate::{config::Resources, run::slots::Machine};
 
 /// Returns the free bytes on the disk of a folder, which need not exist yet.
 pub(super) fn free_bytes(folder: &Path) -> Option<f64> {
+    let disk = rustix::fs::statvfs(nearest_existing(folder)?).ok()?;
+    Some(disk.f_bavail as f64 * disk.f_frsize as f64)
+}
+
+/// Returns the folder, or the nearest above it that exists.
+pub(super) fn nearest_existing(folder: &Path) -> Option<&Path> {
     // A relative path that does not exist yet will be below the current folder.
-    let there = folder.ancestors().map(|above| {
+    let mut there = folder.ancestors().map(|above| {
         if above == Path::new("") {
             Path::new(".")
         } else {
             above
         }
     });
-    let disk = rustix::fs::statvfs(there.into_iter().find(|above| above.exists())?).ok()?;
-    Some(disk.f_bavail as f64 * disk.f_frsize as f64)
+    there.find(|above| above.exists())
 }
 
 /// Says that a disk has less room than is needed; `None` if it has enough, as far as that is known.

@@ -95,6 +95,7 @@ impl Run {
 
     fn run_opened(&self, opened: &mut Opened, interrupts: &Interrupts) -> Result<(), Exit> {
         opened.require_ids()?;
+        self.destination.check(opened)?;
         let mut lock = opened.ledger.lock(Locking::of(self.no_lock))?;
         let is_submitted = self.is_submitted(opened)?;
         if self.no_retry {

@@ -12,6 +12,16 @@ use crate::{
     ledger::{Job, Ledger, RunStage},
 };
 
+/// How the sentence below the heading begins.
+const EXPORTED: &str = "An embedding network, exported by sweep ";
+
+/// True if a text begins as a card does.
+pub(super) fn is_card(text: &str) -> bool {
+    let mut lines = text.lines();
+    let heading = lines.next().is_some_and(|line| line.starts_with("# "));
+    heading && lines.nth(1).is_some_and(|line| line.starts_with(EXPORTED))
+}
+
 /// Returns the card as Markdown.
 pub(super) fn card(
     found: &LocatedRun,
@@ -24,7 +34,7 @@ pub(super) fn card(
     let ledger = Ledger::new(found.run.results());
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let mut text = format!(
-        "# {name}\n\nAn embedding network, exported by sweep {} from run `{run}`: {} parameters, embeddings of {} numbers{}.\n",
+        "# {name}\n\n{EXPORTED}{} from run `{run}`: {} parameters, embeddings of {} numbers{}.\n",
         crate::VERSION,
         exported.parameters,
         exported.width,
