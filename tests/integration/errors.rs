@@ -96,22 +96,34 @@ fn a_missing_gpu_is_reported() {
 }
 
 #[test]
+fn a_file_in_the_place_of_a_folder_is_a_mistake() {
+    for folder in ["results", "reports"] {
+        let desk = Desk::new(SMALL);
+        std::fs::write(desk.path(folder), "a file").unwrap();
+        desk.run()
+            .assert_code(1)
+            .assert_says(&format!("'--{folder} <FOLDER>'"))
+            .assert_says(&format!("`{folder}` is a file; name a folder"));
+        assert!(!desk.path("results/runs").exists());
+    }
+}
+
+#[test]
 fn unwritable_results_exit_with_3() {
-    let desk = Desk::new(SMALL);
-    std::fs::write(desk.path("results"), "a file in the place of the folder").unwrap();
-    desk.run().assert_code(3).assert_says("results");
+    Desk::new(SMALL)
+        .sweep(&["run", "sweep.toml", "--results", "/proc/results"])
+        .assert_code(3)
+        .assert_says("/proc/results");
 }
 
 #[test]
 fn unwritable_reports_exit_with_3_before_anything_runs() {
     let desk = Desk::new(SMALL);
-    std::fs::write(desk.path("reports"), "a file in the place of the folder").unwrap();
-    desk.run()
-        .assert_code(3)
-        .assert_says("no files can be written to `reports`: not a directory")
-        .assert_says("name another place with `--reports`");
+    for command in ["run", "report"] {
+        desk.sweep(&[command, "sweep.toml", "--reports", "/proc/reports"])
+            .assert_code(3)
+            .assert_says("no files can be written to `/proc`")
+            .assert_says("name another place with `--reports`");
+    }
     assert!(!desk.path("results/runs").exists());
-    desk.sweep(&["report", "sweep.toml"])
-        .assert_code(3)
-        .assert_says("name another place with `--reports`");
 }

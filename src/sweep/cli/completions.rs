@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, Exit, show, tell};
+use super::{Cli, Exit, folder::folder, show, tell};
 
 /// The name of the program.
 const PROGRAM: &str = "sweep";
@@ -30,7 +30,7 @@ Examples:
   sweep man --into ~/.local/share/man/man1  keep the pages of all commands")]
 pub(super) struct Man {
     /// Folder for the pages of all commands; without it, the page about the program is printed
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder())]
     into: Option<PathBuf>,
 }
 

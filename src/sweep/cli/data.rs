@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     Exit, counted, counted_classes,
+    folder::folder,
     foreground::{self, all_cores},
     progress::Bar,
     show, show_json, tell,
@@ -56,7 +57,7 @@ pub(super) struct Add {
     #[arg(required = true)]
     from: Vec<PathBuf>,
     /// Folder of data sets
-    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_ROOT)]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = DEFAULT_ROOT)]
     root: PathBuf,
     /// Copy folders instead of linking them
     #[arg(long)]
@@ -68,7 +69,7 @@ pub(super) struct Add {
     #[arg(long)]
     skip_broken: bool,
     /// Fraction of the classes to test on, the last in their order [default: as the files say, or one half]
-    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, value_parser = fraction)]
     test_fraction: Option<f64>,
     /// List of the classes to train on and to test on: lines such as `sparrow,train`, or a split of ooDML, such as
     /// `cub200_splits.pkl:9`
@@ -94,7 +95,7 @@ fn fraction(text: &str) -> Result<f64, String> {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Folder of data sets
-    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_ROOT)]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = DEFAULT_ROOT)]
     root: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -179,7 +180,7 @@ struct Added {
     /// Name of a data set, as `sweep data list` shows it
     name: String,
     /// Folder of data sets
-    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_ROOT)]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = DEFAULT_ROOT)]
     root: PathBuf,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]

@@ -12,7 +12,7 @@ use schema::{Dataset, RunId, canonical_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, counted, show, show::in_toml, show_json};
+use super::{Exit, Opened, counted, folder::folder, show, show::in_toml, show_json};
 use crate::{
     config::{Sweep, as_written},
     ledger::{Ledger, RunStage},
@@ -42,7 +42,7 @@ pub(super) struct Diff {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = "results")]
     results: PathBuf,
     /// Print one JSON object, with the id of each run
     #[arg(long)]

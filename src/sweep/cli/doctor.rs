@@ -13,7 +13,7 @@ use schema::{
 };
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, Target, counted, room::free_bytes, show, show_json};
+use super::{Exit, Opened, Target, counted, folder::folder, room::free_bytes, show, show_json};
 use crate::{
     config::Sweep,
     ledger::{RunFolder, absolute},
@@ -41,7 +41,7 @@ pub(super) struct Doctor {
     #[arg(requires = "determinism")]
     file: Option<PathBuf>,
     /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = "results")]
     results: PathBuf,
     /// Print one JSON object about the machine
     #[arg(long, conflicts_with = "determinism")]

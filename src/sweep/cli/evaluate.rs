@@ -20,6 +20,7 @@ use super::{
     Exit, Opened,
     chosen::{BEST, best},
     counted, counted_classes,
+    folder::folder,
     foreground::{self, all_cores},
     progress::Bar,
     run_ids::the_only,
@@ -81,10 +82,10 @@ pub(super) struct Evaluate {
     #[arg(long, value_enum)]
     distance: Option<ComparisonArg>,
     /// Curvature of the ball of --distance hyperbolic, without its sign [default: 0.1]
-    #[arg(long, value_name = "NUMBER", value_parser = above_zero, requires = "distance")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = above_zero, requires = "distance")]
     curvature: Option<f64>,
     /// Length to which longer embeddings are cut by --distance hyperbolic [default: 2.3]
-    #[arg(long, value_name = "NUMBER", value_parser = above_zero, requires = "distance")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = above_zero, requires = "distance")]
     clip: Option<f64>,
     /// Print one JSON object
     #[arg(long)]
@@ -97,7 +98,7 @@ pub(super) struct Evaluate {
 #[derive(Debug, Args)]
 pub(super) struct ResultsArgs {
     /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = "results")]
     results: PathBuf,
     /// The sweep file of best:METHOD
     #[arg(long, value_name = "FILE")]
@@ -110,7 +111,7 @@ pub(super) struct ResultsArgs {
 #[derive(Debug, Args)]
 pub(super) struct TrainerArgs {
     /// Number of CPU threads [default: all cores]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=MOST_THREADS))]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=MOST_THREADS))]
     threads: Option<u32>,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]

@@ -16,6 +16,7 @@ use toml_edit::{DocumentMut, Item, Value};
 use super::{
     Exit,
     data::{self, Add},
+    folder::folder,
     shipped::{self, Shipped},
     tell,
 };
@@ -38,10 +39,10 @@ pub(super) struct Init {
     #[arg(long, value_name = "EXAMPLE", default_value = "quickstart")]
     from: String,
     /// Folder of your own images, with a folder for each class; it is added as by `sweep data add`
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder())]
     data: Option<PathBuf>,
     /// Folder of data sets
-    #[arg(long, value_name = "FOLDER", default_value = data::DEFAULT_ROOT)]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = data::DEFAULT_ROOT)]
     root: PathBuf,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use schema::RunId;
 
-use super::{Exit, Opened, run_ids::the_only, show, tell};
+use super::{Exit, Opened, folder::folder, run_ids::the_only, show, tell};
 use crate::{
     batch::{SubmissionFolder, standing::open_submissions},
     config::Sweep,
@@ -41,7 +41,7 @@ pub(super) struct Logs {
     #[arg(long)]
     all: bool,
     /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = "results")]
     results: PathBuf,
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, counted, scope::refuse_workers, show, tell};
+use super::{Exit, counted, folder::folder, scope::refuse_workers, show, tell};
 use crate::ledger::{Conflict, Counts, Ledger, Locking, Merged};
 
 /// Join results folders
@@ -19,10 +19,10 @@ Examples:
   sweep merge results-of-anna /backup/results --into results")]
 pub(super) struct Merge {
     /// The results folders to take from
-    #[arg(required = true, value_name = "RESULTS")]
+    #[arg(required = true, value_name = "RESULTS", value_parser = folder())]
     from: Vec<PathBuf>,
     /// The results folder to put them into; it need not exist
-    #[arg(long, value_name = "RESULTS")]
+    #[arg(long, value_name = "RESULTS", value_parser = folder())]
     into: PathBuf,
     /// Work in a results folder whose file system has no locks; no other `sweep` may use the folder
     #[arg(long)]

@@ -18,6 +18,7 @@ mod embed;
 mod evaluate;
 mod exit;
 mod export;
+mod folder;
 mod foreground;
 mod fsck;
 mod gc;
@@ -66,6 +67,7 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, Parser, Subcommand};
 pub use exit::Exit;
+use folder::folder;
 use interrupts::Interrupts;
 use printable::{PrintableWriter, printable};
 use serde::Serialize;
@@ -164,7 +166,7 @@ struct Target {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = "results")]
     results: PathBuf,
 }
 

@@ -26,13 +26,13 @@ pub(super) struct Neighbors {
     /// Id of a run or its beginning, the folder of a run, or best:METHOD with --sweep
     run: String,
     /// Index of the test image, from 0, or the end of its path
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", allow_negative_numbers = true)]
     query: Option<TestImage>,
     /// A photo that belongs to no data set, in the place of a test image
     #[arg(long, value_name = "PHOTO")]
     image: Option<PathBuf>,
     /// Number of neighbors
-    #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
     /// Picture to write [default: neighbors-RUN-IMAGE.png]
     #[arg(long, value_name = "FILE", value_parser = png)]

@@ -31,7 +31,8 @@ pub(super) use queries::folder as folder_of;
 pub(super) use rows::{jobs_of, rows, state_of, state_of_ensemble};
 
 use super::{
-    Exit, Opened, Target, color_on_stdout, show, show_json, studies, tell, width, writable,
+    Exit, Opened, Target, color_on_stdout, folder::folder, show, show_json, studies, tell, width,
+    writable,
 };
 use crate::{
     config::IntervalKind,
@@ -80,7 +81,7 @@ struct ReportJson<'t, T> {
 #[derive(Clone, Debug, Args)]
 pub(super) struct ReportsFolder {
     /// Folder of tables; each sweep has a folder with its name in it
-    #[arg(long, value_name = "FOLDER", default_value = "reports")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = "reports")]
     reports: PathBuf,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, Opened};
+use super::{Exit, Opened, folder::folder};
 use crate::{
     config::Sweep,
     ledger::{Ledger, Scope},
@@ -21,7 +21,7 @@ pub(super) struct ScopeArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "what")]
     overrides: Vec<String>,
     /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = "results")]
     results: PathBuf,
 }
 

@@ -47,24 +47,30 @@ pub(super) struct Simulate {
     #[command(flatten)]
     target: Target,
     /// Number of GPUs [default: the slots of this machine]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
     gpus: Option<u32>,
     /// Memory of each GPU, e.g. 24GB [default: runs always have room]
     #[arg(long, value_name = "SIZE", requires = "gpus")]
     gpu_memory: Option<ByteSize>,
     /// Runs that share a GPU: a number or `auto` [default: as in the file]
-    #[arg(long, value_name = "NUMBER", requires = "gpus")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        allow_negative_numbers = true,
+        requires = "gpus"
+    )]
     runs_per_gpu: Option<RunsPerGpu>,
     /// What a run takes of the time of a GPU that it has to itself, e.g. 25%
     #[arg(
         long,
         value_name = "PERCENT",
+        allow_negative_numbers = true,
         requires = "gpus",
         default_value = "100%"
     )]
     gpu_share: Percent,
     /// Number of runs at a time on the CPU
-    #[arg(long, value_name = "NUMBER", conflicts_with = "gpus", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, conflicts_with = "gpus", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
     /// Only the jobs that have to run yet, instead of all
     #[arg(long)]

@@ -39,7 +39,7 @@ pub(super) struct Verify {
     folder: ReportsFolder,
     /// Embed this many test images of each run again by its network, or `all`, and compare; needs the prepared data and
     /// the networks
-    #[arg(long, value_name = "IMAGES", value_parser = amount)]
+    #[arg(long, value_name = "IMAGES", allow_negative_numbers = true, value_parser = amount)]
     embed: Option<Amount>,
     #[command(flatten)]
     trainer: TrainerArgs,

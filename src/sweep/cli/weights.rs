@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use schema::{Backbone, Fitted, Weights, WeightsWork};
 use serde_json::{Value, json};
 
-use super::{Exit, counted, foreground, show, show_json, tell};
+use super::{Exit, counted, folder::folder, foreground, show, show_json, tell};
 use crate::{
     config::Grammar,
     ledger::weights::{self, Addition, Manifest, ROOT, WeightsError},
@@ -84,7 +84,7 @@ pub(super) struct CheckWeights {
 #[derive(Debug, Args)]
 struct Folder {
     /// Folder of weights
-    #[arg(long, value_name = "FOLDER", default_value = ROOT)]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = ROOT)]
     root: PathBuf,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]

@@ -7,7 +7,8 @@ use schema::{Outcome, RunId};
 use serde_json::{Value, json};
 
 use super::{
-    Exit, Opened, diff::in_words, run_ids::the_only, show, show_json, slurm::waiting_for, tell,
+    Exit, Opened, diff::in_words, folder::folder, run_ids::the_only, show, show_json,
+    slurm::waiting_for, tell,
 };
 use crate::{
     config::Sweep,
@@ -39,7 +40,7 @@ pub(super) struct Why {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = "results")]
     results: PathBuf,
     /// Print one JSON object
     #[arg(long = "json")]

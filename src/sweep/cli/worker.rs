@@ -53,7 +53,7 @@ pub(super) struct Worker {
     /// The folder of the submission
     folder: PathBuf,
     /// The number of the chunk, from 0
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     chunk: usize,
     /// Program to run instead of the trainer of the submission
     #[arg(long, value_name = "PROGRAM")]

@@ -7,7 +7,7 @@ use schema::Registration;
 
 use super::{DEFAULT_ROOT, named};
 use crate::{
-    cli::{Exit, tell},
+    cli::{Exit, folder::folder, tell},
     ledger::absolute,
 };
 
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Remove {
     /// Name of a data set, as `sweep data list` shows it
     name: String,
     /// Folder of data sets
-    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_ROOT)]
+    #[arg(long, value_name = "FOLDER", value_parser = folder(), default_value = DEFAULT_ROOT)]
     root: PathBuf,
 }
 

@@ -25,10 +25,10 @@ pub(in crate::cli) struct ShowSheet {
     #[arg(long, value_enum, default_value = "train")]
     split: SheetSplit,
     /// Number of classes, evenly spread
-    #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, default_value = "10", value_parser = clap::value_parser!(u32).range(1..=200))]
     classes: u32,
     /// Number of images of each class
-    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, default_value = "8", value_parser = clap::value_parser!(u32).range(1..=100))]
     per_class: u32,
     /// Picture to write [default: NAME-SPLIT.png]
     #[arg(long, value_name = "FILE", value_parser = png)]
