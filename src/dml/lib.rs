@@ -35,6 +35,7 @@ mod download;
 pub mod eval;
 pub mod foreign;
 pub mod gradient_cache;
+pub mod impostors;
 pub mod libtorch;
 pub mod links;
 pub mod loss;

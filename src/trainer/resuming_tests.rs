@@ -4,8 +4,8 @@ use schema::{
     Activation, AdamW, Additive, Adversarial, AnchorNeighbor, Binomial, Boost, Cascade, CascadeOf,
     ClassBalanced, Clip, Cosine, Decayed, Diversity, Divide, Ema, EmbeddingHead, FixedPairs,
     Hierarchical, HierarchicalTriplet, Join, Links, MemoryInit, MemoryKey, MemoryWrap, Miner,
-    MultiStep, Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling, Survey, TreeOf,
-    WarmUp, WeightedLoss,
+    MultiStep, NearestImages, Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling,
+    Survey, TreeOf, WarmUp, WeightedLoss,
 };
 
 use super::*;
@@ -380,6 +380,22 @@ fn surveys_continue_without_a_trace() {
     for n in 0..6 {
         let per_class = (n % 2 == 1).then_some(2);
         place.recipe = changed(nth(n), |_, training| surveyed(training, 2, per_class));
+        leaves_no_trace(&place, n);
+    }
+}
+
+#[test]
+fn images_that_surveys_find_near_each_other_continue_without_a_trace() {
+    let mut place = Place::new(stateful());
+    for n in 0..4 {
+        place.recipe = changed(nth(n), |_, training| {
+            sampled_by_surveys(training, 2, None);
+            training.sampler = Sampler::NearestImages(NearestImages {
+                batch: 12,
+                neighbors: 1,
+                among: 3,
+            });
+        });
         leaves_no_trace(&place, n);
     }
 }

@@ -19,6 +19,7 @@ use dml::{
     data::PreparedData,
     division::Division,
     gradient_cache::Embedded,
+    impostors::Impostors,
     memory::MemoryBatch,
     model::{Network, WeightAverage},
     objective::Objective,
@@ -247,6 +248,8 @@ struct TrainState {
     sampler: Arc<BatchSampler>,
     /// The heads of the training images, once they are divided.
     division: Option<Division>,
+    /// As the latest survey has them.
+    impostors: Option<Impostors>,
     lr_schedule: LrSchedule,
     /// The first step that trains the trunk.
     unfreeze_at: u64,
@@ -304,6 +307,7 @@ impl TrainState {
             optimizers,
             sampler: Arc::clone(&context.sampler),
             division: None,
+            impostors: None,
             lr_schedule: schedule::lr_schedule(training, length),
             unfreeze_at: schedule::unfreeze_at(training, length),
             progress: Progress::default(),
@@ -374,7 +378,11 @@ impl TrainState {
             losses: self.objective.state(),
             optimizers: self.optimizers.states(),
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
-            survey: survey::state(&self.objective, self.division.as_ref()),
+            survey: survey::state(
+                &self.objective,
+                self.division.as_ref(),
+                self.impostors.as_ref(),
+            ),
             average: self.average.as_ref().map(WeightAverage::state),
         };
         self.checkpoints.begin(self.progress.step, copied)

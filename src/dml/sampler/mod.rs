@@ -14,14 +14,15 @@ mod class_balanced;
 mod fixed_pairs;
 mod hierarchical;
 mod m_per_class;
+mod nearest_images;
 mod random;
 mod straddling;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use schema::{Sampler, for_each_sampler};
 
-use crate::{division::Division, random::Draws};
+use crate::{division::Division, impostors::Impostors, random::Draws};
 
 /// Forms batches.
 #[derive(Clone, Debug)]
@@ -71,6 +72,24 @@ impl BatchSampler {
     pub fn surveyed(&self, nearest: Vec<Vec<usize>>) -> BatchSampler {
         let images = LabeledImages {
             nearest: Some(nearest),
+            ..self.images.clone()
+        };
+        BatchSampler {
+            images,
+            ..self.clone()
+        }
+    }
+
+    /// Returns how many impostors of each image batches need from a survey; 0 if they need none.
+    pub fn impostors_needed(&self) -> usize {
+        self.settings.impostors_needed()
+    }
+
+    /// Returns this sampler with the impostors of each image.
+    #[must_use]
+    pub fn with_impostors(&self, impostors: Impostors) -> BatchSampler {
+        let images = LabeledImages {
+            impostors: Some(Arc::new(impostors)),
             ..self.images.clone()
         };
         BatchSampler {
@@ -132,6 +151,8 @@ pub struct LabeledImages {
     /// For each class others, the nearest first, once they are surveyed. Classes are numbered by their place in the
     /// order of labels.
     nearest: Option<Vec<Vec<usize>>>,
+    /// Those of each image, once they are surveyed.
+    impostors: Option<Arc<Impostors>>,
 }
 
 /// One class of images.
@@ -157,8 +178,26 @@ impl LabeledImages {
             count: labels.len(),
             super_classes: super_labels.map(|labels| grouped(&classes, labels)),
             nearest: None,
+            impostors: None,
             classes,
         }
+    }
+
+    /// Returns for each image the place of its class.
+    fn class_of_images(&self) -> Vec<usize> {
+        let mut places = vec![0; self.count];
+        for (place, class) in self.classes.iter().enumerate() {
+            for &image in &class.images {
+                places[image as usize] = place;
+            }
+        }
+        places
+    }
+
+    /// Returns the number of images of the largest class.
+    fn largest_class(&self) -> usize {
+        let sizes = self.classes.iter().map(|class| class.images.len());
+        sizes.max().unwrap_or(0)
     }
 }
 
@@ -182,6 +221,11 @@ trait Sample {
         0
     }
 
+    /// See [`BatchSampler::impostors_needed`].
+    fn impostors_needed(&self) -> usize {
+        0
+    }
+
     /// Returns the images of the batch at `step`, as indices into the labels.
     fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64>;
 }
@@ -198,6 +242,12 @@ macro_rules! dispatch {
             fn nearest_needed(&self) -> usize {
                 match self {
                     $(Sampler::$variant(sampler) => sampler.nearest_needed(),)*
+                }
+            }
+
+            fn impostors_needed(&self) -> usize {
+                match self {
+                    $(Sampler::$variant(sampler) => sampler.impostors_needed(),)*
                 }
             }
 

@@ -631,6 +631,21 @@ fn combinations_that_make_no_sense_are_refused_with_their_place() {
             "19:",
         ),
         (
+            "loss.triplet = {}\nsampler.nearest_images = { batch = 32 }",
+            "write `survey.every.epochs = 1` in [training]",
+            "19:",
+        ),
+        (
+            "loss.triplet = {}\nsampler.nearest_images = { batch = 30 }",
+            "not a multiple of 2 + neighbors = 4",
+            "19:",
+        ),
+        (
+            "loss.triplet = {}\nsampler.nearest_images = { batch = 32, among = 1 }",
+            "neighbors = 2 images cannot be chosen of 1",
+            "19:",
+        ),
+        (
             "loss.whatever = {}",
             "known are contrastive, contrastive_dm",
             "18:6",
@@ -745,6 +760,23 @@ fn a_survey_is_checked_where_a_method_depends_on_it() {
             "{line}\n{shown}"
         );
     }
+}
+
+#[test]
+fn a_sampler_that_searches_all_images_has_them_all_surveyed() {
+    let text = edited(
+        "optimizer.adam = { lr = 1e-3 }",
+        "optimizer.adam = { lr = 1e-3 }\nsurvey = { every.steps = 50, per_class = 2 }",
+    );
+    let method = "loss.triplet = { margin = 0.2 }\nsampler.nearest_images = { batch = 32 }";
+    let text = text.replace("loss.triplet = { margin = 0.2 }", method);
+    let shown = parse(&text).unwrap_err().to_string();
+    assert!(
+        shown.contains("`sampler.nearest_images` needs all images surveyed: remove `per_class`")
+            && shown.contains("test.toml:15:"),
+        "{shown}"
+    );
+    parse(&text.replace(", per_class = 2", "")).unwrap();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use dml::{
     division::Division,
     eval::{EvalError, EvalResources},
+    impostors::Impostors,
     objective::Objective,
     random::{Draws, Purpose},
     state::{State, StateError},
@@ -102,9 +103,14 @@ impl DivisionPlan {
 }
 
 /// Returns what the latest survey found, for a checkpoint.
-pub(super) fn state(objective: &Objective, division: Option<&Division>) -> Option<State> {
+pub(super) fn state(
+    objective: &Objective,
+    division: Option<&Division>,
+    impostors: Option<&Impostors>,
+) -> Option<State> {
     let mut state = objective.survey.as_ref()?.state();
     state.extend(division.into_iter().flat_map(Division::state));
+    state.extend(impostors.into_iter().flat_map(Impostors::state));
     Some(state)
 }
 
@@ -140,7 +146,9 @@ impl TrainState {
         };
         let near = context.sampler.nearest_needed();
         let classes = context.split.training.classes();
-        if !self.divide(context, &embeddings, stop)? {
+        let goes_on = self.divide(context, &embeddings, stop)?
+            && self.find_impostors(context, &embeddings, stop)?;
+        if !goes_on {
             return Ok(false);
         }
         self.learn(
@@ -162,19 +170,34 @@ impl TrainState {
         let Some(plan) = &context.division else {
             return Ok(true);
         };
-        let resources = EvalResources {
+        let resources = self.search_resources(stop);
+        let (seed, before) = (context.work.recipe.seed, self.division.as_ref());
+        let division = Division::new(embeddings, plan.heads, seed, before, resources);
+        keep(division, &mut self.division)
+    }
+
+    /// Finds the impostors of the training images, if the sampler asks for them. Returns false if a stop was requested
+    /// meanwhile.
+    fn find_impostors(
+        &mut self,
+        context: &TrainContext,
+        embeddings: &Tensor,
+        stop: &Stop,
+    ) -> Result<bool, Failed> {
+        let most = context.sampler.impostors_needed();
+        if most == 0 {
+            return Ok(true);
+        }
+        let labels = &context.split.training.labels;
+        let impostors = Impostors::new(embeddings, labels, most, self.search_resources(stop));
+        keep(impostors, &mut self.impostors)
+    }
+
+    fn search_resources<'a>(&self, stop: &'a Stop) -> EvalResources<'a> {
+        EvalResources {
             stop: stop.flag(),
             ..EvalResources::on(self.network.device())
-        };
-        let (seed, before) = (context.work.recipe.seed, self.division.as_ref());
-        match Division::new(embeddings, plan.heads, seed, before, resources) {
-            Ok(division) => self.division = Some(division),
-            Err(EvalError::Stopped) => return Ok(false),
-            // The next losses tell that the network has diverged.
-            Err(EvalError::NotFinite { .. }) => {}
-            Err(error) => return Err(Failed::internal(error.to_string())),
         }
-        Ok(true)
     }
 
     /// Continues with the survey of a checkpoint.
@@ -190,6 +213,11 @@ impl TrainState {
         let division = context.division.as_ref();
         let division = division.map(|plan| Division::restored(state, images, plan.heads));
         self.division = division.transpose()?;
+        let most = context.sampler.impostors_needed();
+        if most > 0 {
+            let labels = &context.split.training.labels;
+            self.impostors = Some(Impostors::restored(state, labels, most)?);
+        }
         self.learn(context, survey);
         Ok(())
     }
@@ -202,8 +230,23 @@ impl TrainState {
         if let Some(division) = &self.division {
             self.sampler = Arc::new(context.sampler.divided(division));
         }
+        if let Some(impostors) = &self.impostors {
+            self.sampler = Arc::new(context.sampler.with_impostors(impostors.clone()));
+        }
         self.objective.survey = Some(survey);
     }
+}
+
+/// Keeps what was found among embeddings. Returns false if the search was stopped.
+fn keep<T>(found: Result<T, EvalError>, place: &mut Option<T>) -> Result<bool, Failed> {
+    match found {
+        Ok(found) => *place = Some(found),
+        Err(EvalError::Stopped) => return Ok(false),
+        // The next losses tell that the network has diverged.
+        Err(EvalError::NotFinite { .. }) => {}
+        Err(error) => return Err(Failed::internal(error.to_string())),
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

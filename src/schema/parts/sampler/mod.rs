@@ -5,6 +5,7 @@ mod class_balanced;
 mod fixed_pairs;
 mod hierarchical;
 mod m_per_class;
+mod nearest_images;
 mod random;
 mod straddling;
 
@@ -21,6 +22,7 @@ parts! {
         FixedPairs(fixed_pairs::FixedPairs),
         Hierarchical(hierarchical::Hierarchical),
         AnchorNeighbor(anchor_neighbor::AnchorNeighbor),
+        NearestImages(nearest_images::NearestImages),
     }
 }
 
@@ -31,6 +33,11 @@ trait SamplerPart {
 
     /// True if batches depend on surveys of the training images.
     fn needs_survey(&self) -> bool {
+        false
+    }
+
+    /// True if surveys must take all training images.
+    fn needs_all_images(&self) -> bool {
         false
     }
 }
@@ -98,6 +105,13 @@ macro_rules! facts {
             pub fn needs_survey(&self) -> bool {
                 match self {
                     $(Sampler::$variant(sampler) => sampler.needs_survey(),)*
+                }
+            }
+
+            /// True if surveys must take all training images.
+            pub fn needs_all_images(&self) -> bool {
+                match self {
+                    $(Sampler::$variant(sampler) => sampler.needs_all_images(),)*
                 }
             }
         }

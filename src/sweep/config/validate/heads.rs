@@ -237,11 +237,11 @@ fn divided(
     require(
         !matches!(
             sampler,
-            Sampler::Hierarchical(_) | Sampler::AnchorNeighbor(_)
+            Sampler::Hierarchical(_) | Sampler::AnchorNeighbor(_) | Sampler::NearestImages(_)
         ),
         &key("links.divide"),
         format!(
-            "`{}` chooses among classes of all images: choose another sampler",
+            "`{}` chooses among all images: choose another sampler",
             sampler.key()
         ),
     )?;

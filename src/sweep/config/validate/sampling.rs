@@ -40,6 +40,7 @@ pub(super) fn sampler(
             of_a_class(sampler.per_class, least, &key("per_class"), file)?;
             classes(sampler.classes(), &key("batch"), file)
         }
+        Sampler::NearestImages(sampler) => images(sampler.batch, &key("batch"), file),
         Sampler::Hierarchical(Hierarchical { per_class, .. }) => {
             // Whether super-classes are large enough is known only when the data is there.
             require(

@@ -1,6 +1,6 @@
 //! The length, the learning rates and the end of training.
 
-use schema::{Backbone, Clip, Optimizer, Schedule, Span, WarmUp};
+use schema::{Backbone, Clip, Optimizer, Schedule, Span, Survey, WarmUp};
 
 use super::{
     Checked, MethodTable, SweepFile, TrainingTable, fault, in_range, positive, require, sampling,
@@ -135,16 +135,36 @@ pub(super) fn surveys(training: &TrainingTable, file: &SweepFile) -> Checked {
         .iter()
         .position(|method| needs_survey(method, training));
     match (&training.survey, needing) {
-        (Some(survey), Some(_)) => in_range(survey.check(), "training.survey"),
+        (Some(survey), Some(_)) => {
+            in_range(survey.check(), "training.survey")?;
+            of_all_images(survey, training, file)
+        }
         (Some(_), None) => fault(
             "training.survey",
-            "no method depends on it: `sampler.anchor_neighbor` does, a loss with `tree = \"survey\"`, and `links.divide`",
+            "no method depends on it: `sampler.anchor_neighbor` does, `sampler.nearest_images`, a loss with `tree = \"survey\"`, and `links.divide`",
         ),
         (None, Some(method)) => fault(
             needing_key(&file.method[method], method),
             "it needs surveys of the training images: write `survey.every.epochs = 1` in [training]",
         ),
         (None, None) => Ok(()),
+    }
+}
+
+/// A survey takes all images if a method searches among them.
+fn of_all_images(survey: &Survey, training: &TrainingTable, file: &SweepFile) -> Checked {
+    let samplers = file.method.iter().filter(|method| method.loss.is_some());
+    let mut samplers = samplers.map(|method| method.sampler.as_ref().unwrap_or(&training.sampler));
+    match samplers.find(|sampler| sampler.needs_all_images()) {
+        Some(sampler) => require(
+            survey.per_class.is_none(),
+            "training.survey.per_class",
+            format!(
+                "`sampler.{}` needs all images surveyed: remove `per_class`",
+                sampler.key()
+            ),
+        ),
+        None => Ok(()),
     }
 }
 
