@@ -13,7 +13,7 @@ use std::{
 };
 
 use durable::{DiskError, WholeFolder};
-use schema::{DataId, EnsembleId, Evaluated, Outcome, RunId, ScriptFile, StudyId, Trained};
+use schema::{DataId, EnsembleId, Evaluated, Outcome, RunId, StudyId, Trained};
 
 use super::{Check, FileKind, Ledger, LedgerError, RunStage, journal};
 
@@ -119,10 +119,7 @@ impl Ledger {
     /// Takes the files whose names say what they are: modules, and sweeps as they were last run.
     fn merge_files(&self, other: &Ledger, merged: &mut Merged) -> Result<(), LedgerError> {
         for path in files_in(&other.scripts())? {
-            let is_whole = durable::open(&path)
-                .and_then(ScriptFile::of)
-                .is_ok_and(|file| path.file_name() == Some(file.file_name().as_ref()));
-            if is_whole {
+            if Ledger::is_whole_script(&path).unwrap_or(false) {
                 let name = path.file_name().unwrap_or_default();
                 take_file(&path, &self.scripts().join(name), merged)?;
             }

@@ -828,6 +828,12 @@ impl Ledger {
         self.root.join("scripts")
     }
 
+    /// True if the content of the module in this file is the one of its name.
+    fn is_whole_script(path: &Path) -> io::Result<bool> {
+        let file = durable::open(path).and_then(ScriptFile::of)?;
+        Ok(path.file_name() == Some(file.file_name().as_ref()))
+    }
+
     /// Keeps the module in a file with this content, so that runs can be repeated without it.
     ///
     /// # Errors

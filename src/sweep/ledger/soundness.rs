@@ -103,13 +103,15 @@ impl Ledger {
         for &study in &scope.studies {
             found.studies += usize::from(!self.points_of(study)?.is_empty());
         }
+        let files = self.files()?;
+        self.check_scripts(&files)?;
         let damaged = self.damaged_runs();
         found.runs -= scope
             .runs
             .iter()
             .filter(|run| damaged.contains(run))
             .count();
-        found.others = self.files()?;
+        found.others = files;
         found.others.retain(|file| match file.kind {
             None | Some(FileKind::SetAside | FileKind::Unfinished) => true,
             Some(_) => false,
@@ -141,6 +143,19 @@ impl Ledger {
                 .map(|name| folder.path().join(name))
                 .collect(),
         })
+    }
+
+    /// Compares the modules of losses and miners with the hashes that are their names.
+    fn check_scripts(&self, files: &[FoundFile]) -> Result<(), LedgerError> {
+        let scripts = files
+            .iter()
+            .filter(|file| file.kind == Some(FileKind::Script));
+        for FoundFile { path, .. } in scripts {
+            if !Ledger::is_whole_script(path).map_err(LedgerError::io("read", path))? {
+                self.is_damaged(path, "its SHA-256 is not its name");
+            }
+        }
+        Ok(())
     }
 
     /// Reads how the last attempts at jobs ended.

@@ -321,6 +321,26 @@ fn prepared_data_of_another_content_is_refused() {
 }
 
 #[test]
+fn a_kept_module_whose_content_is_not_that_of_its_name_is_damaged_until_it_is_kept_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::new(folder.path());
+    let content = b"a loss";
+    let file = ScriptFile::of(content.as_slice()).unwrap();
+    ledger.keep_script(&file, content).unwrap();
+    let path = ledger.scripts().join(file.file_name());
+    let damage = || {
+        let ledger = Ledger::new(folder.path());
+        ledger.soundness(&Scope::default()).unwrap();
+        ledger.damage()
+    };
+    assert!(damage().is_empty());
+    durable::write(&path, b"another").unwrap();
+    assert_eq!(damage()[0].path, path);
+    ledger.keep_script(&file, content).unwrap();
+    assert!(damage().is_empty());
+}
+
+#[test]
 fn points_of_an_earlier_version_have_the_new_names() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::new(folder.path().to_owned());
