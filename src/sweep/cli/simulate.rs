@@ -41,8 +41,8 @@ Examples:
   sweep simulate sweeps/omniglot.toml --left                     only what has to run yet
   sweep simulate sweeps/omniglot.toml --gpus 2 --json | jq .makespan
 
-The lower bound is what no order of jobs can beat: the longest chain of jobs that wait for each other, or all work in \
-equal parts.")]
+The lower bound is what no order of jobs can beat: the longest chain of jobs that wait for each other, all work in \
+equal parts, or the work that takes a resource of `have`.")]
 pub(super) struct Simulate {
     #[command(flatten)]
     target: Target,
@@ -103,7 +103,7 @@ impl Simulate {
         let world = Expected {
             loads: self.loads(&jobs, &agenda, &opened.plan, &learned),
         };
-        let bound = Bound::of(&jobs, &layout, &world);
+        let bound = Bound::of(&jobs, &layout, &resources.have, &world);
         let todo = jobs.iter().filter(|job| job.has_to_run).count();
         let scheduler = Scheduler::new(jobs, Setup::new(&layout, &resources, learned));
         let mut simulation = Simulation::new(scheduler, &layout, world);
@@ -243,6 +243,9 @@ struct OutcomeJson<'o> {
     lower_bound: f64,
     longest_chain: f64,
     work_of_slot: f64,
+    /// Of the countable resource that takes the longest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work_of_resource: Option<f64>,
     /// The part of the time in which GPUs, or slots, are at work.
     utilization: f64,
     jobs: usize,
@@ -273,6 +276,7 @@ impl Outcome<'_> {
             lower_bound: self.bound.seconds(),
             longest_chain: self.bound.chain,
             work_of_slot: self.bound.work,
+            work_of_resource: self.bound.scarcest.as_ref().map(|scarce| scarce.seconds),
             utilization: self.utilization(),
             jobs: self.jobs,
             measured: self.measured,
@@ -330,9 +334,18 @@ impl Outcome<'_> {
 
     fn bound_in_words(&self) -> String {
         let bound = duration(self.bound.seconds());
-        match self.bound.chain > self.bound.work {
-            true => format!("{bound}, the longest chain of jobs that wait for each other"),
-            false => format!("{bound}, all work in equal parts"),
+        let Bound { chain, work, .. } = self.bound;
+        match &self.bound.scarcest {
+            Some(scarce) if scarce.seconds > chain.max(work) => {
+                format!(
+                    "{bound}, all work that takes the resource `{}`",
+                    scarce.name
+                )
+            }
+            _ if chain > work => {
+                format!("{bound}, the longest chain of jobs that wait for each other")
+            }
+            _ => format!("{bound}, all work in equal parts"),
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
     scheduler::{Action, Input, ProcessEnd, Scheduler, TICKS_PER_SECOND, Tally},
     slots::{Layout, PlaceId, SlotId},
 };
-use crate::{ledger::Job, plan::agenda::JobSpec};
+use crate::{config::Counts, ledger::Job, plan::agenda::JobSpec};
 
 /// Seconds after which an attempt without memory fails.
 const UNTIL_OUT_OF_MEMORY: f64 = 1.0;
@@ -384,17 +384,28 @@ impl Attempt {
 }
 
 /// What no order of jobs can beat.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bound {
     /// The seconds of the longest chain of jobs that wait for each other.
     pub chain: f64,
     /// The seconds of all work, in equal parts on all GPUs or slots.
     pub work: f64,
+    /// The countable resource that takes the longest. Absent: no job takes any.
+    pub scarcest: Option<Scarce>,
+}
+
+/// The work that takes a countable resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scarce {
+    /// The resource.
+    pub name: String,
+    /// The seconds of the work, in equal parts of the resource.
+    pub seconds: f64,
 }
 
 impl Bound {
-    /// Returns the bound for jobs on these slots. A job comes after those that it waits for.
-    pub fn of(jobs: &[JobSpec], layout: &Layout, world: &impl World) -> Bound {
+    /// Returns the bound for jobs on these slots, with these countable resources. A job comes after those that it waits for.
+    pub fn of(jobs: &[JobSpec], layout: &Layout, have: &Counts, world: &impl World) -> Bound {
         let device = layout.device();
         let slots = layout.for_runs().count() as f64;
         let places = layout.places.iter().filter(|place| place.device == device);
@@ -413,13 +424,32 @@ impl Bound {
         Bound {
             chain: longest_chain(jobs, world),
             work: in_slots.max(on_places),
+            scarcest: scarcest(jobs, have, world),
         }
     }
 
     /// Returns the least number of seconds.
-    pub fn seconds(self) -> f64 {
-        self.chain.max(self.work)
+    pub fn seconds(&self) -> f64 {
+        let scarce = self.scarcest.as_ref().map_or(0.0, |scarce| scarce.seconds);
+        self.chain.max(self.work).max(scarce)
     }
+}
+
+/// Returns the resource whose work takes the longest, if any job takes one.
+fn scarcest(jobs: &[JobSpec], have: &Counts, world: &impl World) -> Option<Scarce> {
+    let all = have.iter().map(|(name, number)| Scarce {
+        name: name.to_owned(),
+        seconds: seconds_with(name, jobs, world) / f64::from(number.max(1)),
+    });
+    let taken = all.filter(|scarce| scarce.seconds > 0.0);
+    taken.max_by(|one, other| one.seconds.total_cmp(&other.seconds))
+}
+
+/// Returns the seconds of the work that takes a resource, each as often as it takes of it.
+fn seconds_with(name: &str, jobs: &[JobSpec], world: &impl World) -> f64 {
+    let todo = jobs.iter().filter(|job| job.has_to_run);
+    todo.map(|job| world.load(job.job).seconds * f64::from(job.needs.of(name).unwrap_or(0)))
+        .sum()
 }
 
 /// Returns the seconds of the longest chain of jobs that wait for each other.

@@ -544,8 +544,21 @@ fn runs_without_a_resource_use_the_gpus_that_others_have_to_leave() {
         &[gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB)],
         RunsPerGpu::Number(1),
     );
-    let schedule = with_resources(&runs, &counts(2, 0), &layout).run(|_, _| {});
+    let have = counts(2, 0);
+    let schedule = with_resources(&runs, &have, &layout).run(|_, _| {});
     assert_eq!(schedule.makespan, 4.0 * HOUR);
+    let alone = Bound::of(&runs.jobs()[..8], &layout, &have, &&runs);
+    assert_eq!((alone.work, alone.seconds()), (2.0 * HOUR, 4.0 * HOUR));
+    let scarce = Scarce {
+        name: "disk".to_owned(),
+        seconds: 4.0 * HOUR,
+    };
+    assert_eq!(alone.scarcest, Some(scarce));
+    let others = Bound::of(&runs.jobs()[8..], &layout, &have, &&runs);
+    assert_eq!(
+        (others.scarcest.as_ref(), others.seconds()),
+        (None, 2.0 * HOUR)
+    );
 }
 
 #[test]
@@ -840,7 +853,7 @@ impl Shipped {
     }
 
     fn bound(&self, layout: &Layout) -> f64 {
-        super::Bound::of(&self.jobs, layout, &self).seconds()
+        super::Bound::of(&self.jobs, layout, &Counts::default(), &self).seconds()
     }
 
     /// What a sweep that has run before knows of the memory of its jobs.
