@@ -40,8 +40,7 @@ impl Impostors {
     ) -> Result<Impostors, EvalError> {
         let rows = Embeddings::from_tensor(embeddings)?;
         let all = LabeledEmbeddings::new(rows, labels.to_vec(), schema::Comparison::Euclidean)?;
-        let largest = largest_class(labels);
-        let count = most.min(labels.len() - largest);
+        let (count, largest) = (count_of(labels, most), largest_class(labels));
         let mut images = Vec::with_capacity(labels.len() * count);
         let places: Vec<usize> = (0..labels.len()).collect();
         for places in places.chunks(QUERIES) {
@@ -70,7 +69,7 @@ impl Impostors {
     /// # Errors
     /// If the state is not that of such impostors.
     pub fn restored(state: &State, labels: &[i64], most: usize) -> Result<Impostors, StateError> {
-        let count = most.min(labels.len() - largest_class(labels));
+        let count = count_of(labels, most);
         let mut images = Tensor::zeros([(labels.len() * count) as i64], (Kind::Int64, Device::Cpu));
         overwrite(&mut [(IMPOSTORS, &mut images)], state)?;
         Ok(Impostors {
@@ -97,6 +96,11 @@ fn around(
         itself: &itself,
     };
     nearest(task, count, resources)
+}
+
+/// Returns how many impostors each image has, `most` or as many as every image has.
+fn count_of(labels: &[i64], most: usize) -> usize {
+    most.min(labels.len() - largest_class(labels))
 }
 
 /// Returns the number of images of the largest class.

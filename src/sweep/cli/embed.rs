@@ -11,7 +11,8 @@ use crate::ledger::absolute;
 /// Embed a folder of photos with a trained network
 ///
 /// Writes an array of NumPy with a row for each photo, and a CSV file of the same name with the path of each row, which
-/// replaces no file of yours. The photos are decoded and resized as the images that the network was trained on, a batch at a time.
+/// replaces no file of yours. The photos are decoded and resized as the images that the network was trained on, a batch at
+/// a time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

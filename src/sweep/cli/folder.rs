@@ -70,7 +70,7 @@ mod tests {
                 }
                 let long = option.get_long().unwrap();
                 let given = format!("--{long}={}", file.path().display());
-                // The value of an option is read before what is missing is told.
+                // Alone, so that no other argument is missing.
                 let mut alone = Command::new("sweep").arg(option.clone());
                 let error = alone
                     .try_get_matches_from_mut(["sweep", &given])

@@ -1,7 +1,7 @@
 //! Whether files can be written, asked before the work that makes them.
 //!
-//! Training and embedding may take hours. That their files cannot be written, or would replace a file of the user, is told
-//! before they begin.
+//! Training and embedding may take hours. Before they begin, the user learns that their files cannot be written, or would
+//! replace a file of the user's own.
 
 use std::{
     io::{self, ErrorKind, Read},

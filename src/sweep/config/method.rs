@@ -1,8 +1,11 @@
 //! The network of a method, and its losses: that of the method, and those of heads with their own.
 
-use schema::{Loss, Model, WeightedLoss};
+use schema::{Loss, Model, Sampler, WeightedLoss};
 
-use super::{file::MethodTable, heads::MethodHead};
+use super::{
+    file::{MethodTable, TrainingTable},
+    heads::MethodHead,
+};
 
 impl MethodTable {
     /// Returns what is chosen about its loss, which is that of all heads without their own; nothing for a baseline.
@@ -21,6 +24,11 @@ impl MethodTable {
         let heads = self.heads.iter().flatten();
         let of_heads = heads.filter_map(|head| head.loss.as_ref());
         self.loss.iter().chain(of_heads)
+    }
+
+    /// Returns its sampler, which is that of all methods unless it has its own.
+    pub(crate) fn sampler_in<'t>(&'t self, training: &'t TrainingTable) -> &'t Sampler {
+        self.sampler.as_ref().unwrap_or(&training.sampler)
     }
 
     /// True if a loss or a link has parameters of its own.

@@ -18,7 +18,7 @@ pub struct NearestImages {
     /// Images of other classes that join each random image.
     #[serde(default = "two")]
     pub neighbors: u32,
-    /// The nearest images of other classes, of which they are chosen at random: the fewer, the harder.
+    /// Number of nearest images of other classes among which they are drawn at random: the fewer, the harder.
     #[serde(default = "ten")]
     pub among: u32,
 }

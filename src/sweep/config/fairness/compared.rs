@@ -372,7 +372,7 @@ fn networks(method: &Method) -> ComparedSetting {
 fn surveys(point: &Point, method: &Method) -> ComparedSetting {
     let survey = point.training.survey.as_ref();
     let table = &method.table;
-    let sampler = table.sampler.as_ref().unwrap_or(&point.training.sampler);
+    let sampler = table.sampler_in(&point.training);
     let asks = table.needs_survey() || sampler.needs_survey();
     let made = survey.filter(|_| asks);
     let shown = match made {

@@ -215,7 +215,7 @@ fn boostable() -> String {
     names.join(", ")
 }
 
-/// Heads with images of their own see no other head's, so they depend on no other head, and all images are surveyed.
+/// Heads with images of their own see no other head's, so they depend on no other head.
 fn divided(
     method: &MethodTable,
     model: &Model,
@@ -233,7 +233,7 @@ fn divided(
         &key("links.divide"),
         "a batch is of one head's images, so no other head sees it: remove `boost` and `cascade`",
     )?;
-    let sampler = method.sampler.as_ref().unwrap_or(&file.training.sampler);
+    let sampler = method.sampler_in(&file.training);
     require(
         !matches!(
             sampler,
@@ -244,12 +244,6 @@ fn divided(
             "`{}` chooses among all images: choose another sampler",
             sampler.key()
         ),
-    )?;
-    let survey = file.training.survey.as_ref();
-    require(
-        survey.is_none_or(|survey| survey.per_class.is_none()),
-        "training.survey.per_class",
-        "`links.divide` needs all images surveyed: remove `per_class`",
     )
 }
 

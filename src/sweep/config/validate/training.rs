@@ -151,25 +151,31 @@ pub(super) fn surveys(training: &TrainingTable, file: &SweepFile) -> Checked {
     }
 }
 
-/// A survey takes all images if a method searches among them.
+/// A survey takes all images if a method needs all.
 fn of_all_images(survey: &Survey, training: &TrainingTable, file: &SweepFile) -> Checked {
-    let samplers = file.method.iter().filter(|method| method.loss.is_some());
-    let mut samplers = samplers.map(|method| method.sampler.as_ref().unwrap_or(&training.sampler));
-    match samplers.find(|sampler| sampler.needs_all_images()) {
-        Some(sampler) => require(
+    let mut needing = file.method.iter();
+    match needing.find_map(|method| key_of_all_images(method, training)) {
+        Some(key) => require(
             survey.per_class.is_none(),
             "training.survey.per_class",
-            format!(
-                "`sampler.{}` needs all images surveyed: remove `per_class`",
-                sampler.key()
-            ),
+            format!("`{key}` needs all images surveyed: remove `per_class`"),
         ),
         None => Ok(()),
     }
 }
 
+/// Returns the key by which a method needs all images surveyed, if it does.
+fn key_of_all_images(method: &MethodTable, training: &TrainingTable) -> Option<String> {
+    if method.links.divide.is_some() {
+        return Some("links.divide".to_owned());
+    }
+    let sampler = method.sampler_in(training);
+    let is_used = method.loss.is_some() && sampler.needs_all_images();
+    is_used.then(|| format!("sampler.{}", sampler.key()))
+}
+
 fn needs_survey(method: &MethodTable, training: &TrainingTable) -> bool {
-    let sampler = method.sampler.as_ref().unwrap_or(&training.sampler);
+    let sampler = method.sampler_in(training);
     method.loss.is_some() && (method.needs_survey() || sampler.needs_survey())
 }
 
