@@ -18,6 +18,14 @@ fn wait_for_a_checkpoint(desk: &Desk) {
     panic!("no checkpoint");
 }
 
+/// What `sweep status --json` prints.
+fn status(desk: &Desk) -> Value {
+    let status = desk
+        .sweep(&["status", "sweep.toml", "--json"])
+        .assert_code(0);
+    serde_json::from_str(&status.out).unwrap()
+}
+
 #[test]
 fn a_running_sweep_is_watched_and_stopped_from_another_terminal() {
     let sweep = SMALL.replace("steps = 12", "steps = 4000");
@@ -30,10 +38,7 @@ fn a_running_sweep_is_watched_and_stopped_from_another_terminal() {
         .assert_says("running for")
         .assert_says(" of 4000")
         .assert_says("`sweep stop sweep.toml` stops it");
-    let status = desk
-        .sweep(&["status", "sweep.toml", "--json"])
-        .assert_code(0);
-    let status: Value = serde_json::from_str(&status.out).unwrap();
+    let status = status(&desk);
     assert_eq!(status["version"], 3);
     assert_eq!(status["session"]["sweep"], "small");
     assert_eq!(status["session"]["attempts"].as_array().unwrap().len(), 2);
@@ -188,4 +193,32 @@ fn the_completions_know_the_commands() {
     desk.sweep(&["man"]).assert_code(0).assert_says(".TH sweep");
     desk.sweep(&["man", "--into", "man1"]).assert_code(0);
     assert!(desk.path("man1/sweep-status.1").is_file());
+}
+
+#[test]
+fn a_search_tells_the_resources_in_use_and_at_most_how_many_jobs_are_left() {
+    let search = "folds = 2\n\n[search]\nstrategy = \"tpe\"\ntrials = 3\nstartup = 2\n\n[data]";
+    let sweep = SMALL
+        .replace("[data]", search)
+        .replace("margin = 0.2", "margin = { uniform = [0.1, 0.5] }")
+        .replace("[[method]]", "[[method]]\nneeds.license = 1")
+        .replace("steps = 12", "steps = 4000");
+    let desk = Desk::new(&(sweep + "have = { license = 3, nfs = 1 }\n")).slowly(20);
+    let mut child = desk.start();
+    wait_for_a_checkpoint(&desk);
+    let in_use = || status(&desk)["resources"]["license"].clone();
+    while in_use()["used"] != 2 {
+        thread::sleep(Duration::from_millis(20));
+    }
+
+    assert_eq!(in_use()["total"], 3);
+    desk.sweep(&["status", "sweep.toml"])
+        .assert_says("  in use    license 2 of 3, nfs 0 of 1\n")
+        .assert_says("at most 26 jobs left; `sweep stop sweep.toml` stops it");
+
+    desk.sweep(&["stop", "sweep.toml"]).assert_code(0);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(in_use()["used"], 0);
+    let status = desk.sweep(&["status", "sweep.toml"]);
+    assert!(!status.out.contains("in use"), "{}", status.out);
 }

@@ -231,7 +231,6 @@ impl BatchSession<'_> {
             watcher.moved_lines(past.damaged, root);
         }
         self.plan.place_images(self.ledger)?;
-        let past = past.with_those_of_workers(root).unwrap_or_default();
         let costs = Costs::of(past, self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.launch.device);
         let jobs = agenda.all(self.plan, &freshness);

@@ -272,17 +272,14 @@ impl Progress {
         self.overall.set_message(self.summary());
     }
 
-    /// `12 of 96 jobs, 4 min 5 s to go`.
+    /// `12 of 96 jobs, 4 min 5 s to go`, or `12 of at most 96 jobs` while searches may add some.
     fn summary(&self) -> String {
         let to_go = self.to_go().map_or_else(
             || "estimating the time".to_owned(),
             |time| format!("{} to go", duration(time)),
         );
-        format!(
-            "{} of {}, {to_go}",
-            self.there + self.ended,
-            counted(self.jobs, "job")
-        )
+        let jobs = jobs_with(self.ahead.jobs(), self.jobs);
+        format!("{} of {jobs}, {to_go}", self.there + self.ended)
     }
 
     fn name(&self, job: Job) -> &str {
@@ -723,6 +720,22 @@ fn is_done(freshness: &Freshness) -> bool {
 pub(super) fn jobs_ahead(plan: &Plan) -> usize {
     let ahead = plan.studies.iter().map(|study| ahead(study).jobs());
     ahead.fold(0, usize::saturating_add)
+}
+
+/// `96 jobs`, or `at most 96 jobs` if searches may add some of them.
+pub(super) fn jobs_with(ahead: usize, all: usize) -> String {
+    let jobs = counted(all, "job");
+    match ahead {
+        0 => jobs,
+        _ => format!("at most {jobs}"),
+    }
+}
+
+/// Says how many jobs of a plan are left: those that are known, and those that searches may add.
+pub(super) fn jobs_left(known: usize, plan: &Plan) -> String {
+    let ahead = jobs_ahead(plan);
+    let jobs = jobs_with(ahead, known.saturating_add(ahead));
+    format!("{jobs} left")
 }
 
 /// A number with some decimals, or with an exponent if it is large: a trainer may report anything.

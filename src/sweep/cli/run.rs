@@ -12,7 +12,7 @@ use super::{
     interrupts::Interrupts,
     only::Only,
     plan::{slot_names, tally},
-    progress::Progress,
+    progress::{Progress, jobs_left},
     report::Destination,
     room::shortage_of_memory,
     slurm::{self, BatchProgress, Where},
@@ -135,7 +135,7 @@ impl Run {
                 On::Slurm(table) => {
                     let tally =
                         self.work_on_slurm(&table, opened, &mut lock, freshness, interrupts)?;
-                    self.verdict_of_slurm(&tally)?;
+                    self.verdict_of_slurm(&tally, opened)?;
                     if self.detach {
                         return Ok(());
                     }
@@ -204,31 +204,30 @@ impl Run {
     }
 
     /// Returns why a session that watched over Slurm has ended before its jobs.
-    fn verdict_of_slurm(&self, tally: &Tally) -> Result<(), Exit> {
-        let left = counted(tally.left(), "job");
+    fn verdict_of_slurm(&self, tally: &Tally, opened: &Opened) -> Result<(), Exit> {
+        let left = jobs_left(tally.left(), &opened.plan);
         let resume = self.resume_command();
         match tally.halt() {
             Some(Halt::Interrupted) => Err(Exit::Interrupted(format!(
-                "interrupted, {left} left; what Slurm has goes on: `{resume}` watches over it again, and `{}` ends it",
+                "interrupted, {left}; what Slurm has goes on: `{resume}` watches over it again, and `{}` ends it",
                 self.target.command("stop")
             ))),
             Some(Halt::Stranded(message)) => Err(Exit::mistake(format!(
-                "Slurm refuses the array: {message}\nhint: {left} left; correct `on.slurm` in [resources], then `{resume}`"
+                "Slurm refuses the array: {message}\nhint: {left}; correct `on.slurm` in [resources], then `{resume}`"
             ))),
             // The report comes first.
             Some(Halt::DiskFull | Halt::GaveUp | Halt::Taken) | None => {
-                self.tell_detached(tally);
+                self.tell_detached(tally, &left);
                 Ok(())
             }
         }
     }
 
     /// Tells someone who detaches what is left, and how to come back.
-    fn tell_detached(&self, tally: &Tally) {
+    fn tell_detached(&self, tally: &Tally, left: &str) {
         if self.detach && tally.left() > 0 {
             tell(&format!(
-                "{} left, and all that can start is submitted; `{}` watches over it, `{}` shows it",
-                counted(tally.left(), "job"),
+                "{left}, and all that can start is submitted; `{}` watches over it, `{}` shows it",
                 self.resume_command(),
                 self.target.command("status")
             ));
@@ -298,25 +297,26 @@ impl Run {
     }
 
     fn verdict(&self, tally: &Tally, opened: &Opened) -> Result<(), Exit> {
-        let (left, failed) = (counted(tally.left(), "job"), tally.failed);
+        let (plan, failed) = (&opened.plan, tally.failed);
+        let left = jobs_left(tally.left(), plan);
         let (resume, status) = (self.resume_command(), self.target.command("status"));
         match tally.halt() {
             Some(Halt::Interrupted) => Err(Exit::Interrupted(format!(
-                "interrupted, {left} left; resume with `{resume}`"
+                "interrupted, {left}; resume with `{resume}`"
             ))),
             Some(Halt::DiskFull) => Err(Exit::DiskFull(format!(
-                "a disk is full or cannot be written, {} left; make room and resume with `{resume}`",
-                counted(tally.left() + failed, "job")
+                "a disk is full or cannot be written, {}; make room and resume with `{resume}`",
+                jobs_left(tally.left() + failed, plan)
             ))),
             Some(Halt::Stranded(message)) => Err(Exit::stuck(format!(
-                "nothing is left to run on ({message}), {left} left; fix the cause and resume with `{resume}`"
+                "nothing is left to run on ({message}), {left}; fix the cause and resume with `{resume}`"
             ))),
             Some(Halt::GaveUp) => Err(Exit::RunsFailed(format!(
-                "stopped after {} (resources.on_failure), {left} left; see `{status}`, and resume with `{resume}`",
+                "stopped after {} (resources.on_failure), {left}; see `{status}`, and resume with `{resume}`",
                 counted(failed, "failed job")
             ))),
             Some(Halt::Taken) => Err(Exit::Locked(format!(
-                "other processes work on {}, {left} left; wait for them, and then `{resume}` makes the table",
+                "other processes work on {}, {left}; wait for them, and then `{resume}` makes the table",
                 counted(tally.taken, "job")
             ))),
             None if failed > 0 => {

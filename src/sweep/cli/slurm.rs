@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{
     Exit, counted,
     paint::Tone,
-    progress::{is_quiet, tell_moved_lines},
+    progress::{is_quiet, jobs_ahead, jobs_with, tell_moved_lines},
     studies::outcome,
     tell,
 };
@@ -245,8 +245,8 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(super) struct BatchProgress<'l> {
     ledger: &'l Ledger,
     names: BTreeMap<Job, String>,
-    /// Jobs of the sweep, and those that are done.
-    jobs: usize,
+    /// The jobs that searches may add to those with a name.
+    ahead: usize,
     done: usize,
     last: Instant,
     /// What was told about Slurm last.
@@ -263,7 +263,7 @@ impl<'l> BatchProgress<'l> {
         let mut progress = BatchProgress {
             ledger,
             names: BTreeMap::new(),
-            jobs: 0,
+            ahead: 0,
             done: 0,
             last: Instant::now(),
             slurm: String::new(),
@@ -277,9 +277,9 @@ impl<'l> BatchProgress<'l> {
 
     fn learn(&mut self, new: impl IntoIterator<Item = Job>, plan: &Plan) {
         for job in new {
-            self.jobs += 1;
             self.names.insert(job, plan.name_of_job(job));
         }
+        self.ahead = jobs_ahead(plan);
     }
 
     fn say(&self, text: &str) {
@@ -364,13 +364,11 @@ impl BatchWatcher for BatchProgress<'_> {
 
     fn done(&mut self, _job: Job) {
         self.done += 1;
-        if self.last.elapsed() >= EVERY || self.done == self.jobs {
+        let jobs = self.names.len().saturating_add(self.ahead);
+        if self.last.elapsed() >= EVERY || self.done == jobs {
             self.last = Instant::now();
-            self.say(&format!(
-                "done      {} of {}",
-                self.done,
-                counted(self.jobs, "job")
-            ));
+            let jobs = jobs_with(self.ahead, jobs);
+            self.say(&format!("done      {} of {jobs}", self.done));
         }
     }
 

@@ -30,6 +30,7 @@ use super::{
     studies,
 };
 use crate::{
+    config::Counts,
     ledger::{AttemptExit, Cause, Check, Job, Ledger, LedgerError, RunStage},
     plan::{Plan, difference, freshness, integrity},
     shell::CommandLine,
@@ -81,6 +82,12 @@ struct Snapshot {
     ensembles: Count,
     /// Jobs of the whole sweep, with those that its searches may add.
     jobs: Count,
+    /// Those that its searches may add.
+    #[serde(skip)]
+    ahead: usize,
+    /// The resources of `have`, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resources: BTreeMap<String, InUse>,
     searches: Vec<studies::Progress>,
     failures: Failures,
     /// Runs and ensembles that need a look.
@@ -98,6 +105,13 @@ struct Snapshot {
 struct Count {
     done: usize,
     total: usize,
+}
+
+/// How many there are of a resource, and how many the running jobs take.
+#[derive(Clone, Copy, Serialize)]
+struct InUse {
+    used: u32,
+    total: u32,
 }
 
 /// The runs of a sweep by their state.
@@ -157,6 +171,8 @@ impl Snapshot {
         let known = tally(&freshness);
         let done = known.values().map(|tally| tally.done).sum();
         let todo: usize = known.values().map(|tally| tally.todo).sum();
+        let ahead = progress::jobs_ahead(plan);
+        let resources = resources_in_use(session.as_ref(), opened);
         let mut snapshot = Snapshot {
             version: VERSION,
             sweep: opened.sweep.name.clone(),
@@ -173,8 +189,10 @@ impl Snapshot {
             },
             jobs: Count {
                 done,
-                total: done + todo + progress::jobs_ahead(plan),
+                total: done + todo + ahead,
             },
+            ahead,
+            resources,
             searches: studies::progress(opened),
             failures: Failures::default(),
             remarks: Vec::new(),
@@ -201,6 +219,7 @@ impl Snapshot {
                 .chain(&self.workers)
                 .flat_map(|session| session.of_sweep(&self.sweep)),
         );
+        lines.extend(self.resources_line());
         if let Some(arrays) = &self.slurm {
             lines.push(format!("  slurm     {}", arrays.line()));
             lines.extend(
@@ -241,9 +260,21 @@ impl Snapshot {
             let all = counted(self.ensembles.total, "ensemble");
             summary.push_str(&format!("; {} of {all} measured", self.ensembles.done));
         }
-        let jobs = counted(self.jobs.total, "job");
+        let jobs = progress::jobs_with(self.ahead, self.jobs.total);
         summary.push_str(&format!("; {} of {jobs} done", self.jobs.done));
         summary
+    }
+
+    /// `  in use    license 2 of 2, nfs 1 of 4`, while jobs run.
+    fn resources_line(&self) -> Option<String> {
+        let session = self.session.as_ref()?;
+        if session.sweep != self.sweep || self.resources.is_empty() {
+            return None;
+        }
+        let each = self.resources.iter();
+        let each = each.map(|(name, InUse { used, total })| format!("{name} {used} of {total}"));
+        let each: Vec<String> = each.collect();
+        Some(format!("  in use    {}", each.join(", ")))
     }
 
     /// Returns the time until the next print.
@@ -274,7 +305,7 @@ impl Snapshot {
         if left == 0 {
             return None;
         }
-        let left = counted(left, "job");
+        let left = progress::jobs_with(self.ahead, left);
         match self.is_running() {
             true if self.has_orchestrator() => Some(format!(
                 "{left} left; `{}` stops it",
@@ -382,6 +413,20 @@ impl Snapshot {
             self.remarks.push(remark);
         }
     }
+}
+
+/// Returns the resources of a sweep, and what the jobs take that run now.
+fn resources_in_use(session: Option<&Session>, opened: &Opened) -> BTreeMap<String, InUse> {
+    let running = session.filter(|session| session.sweep == opened.sweep.name);
+    let jobs = running.into_iter().flat_map(Session::jobs);
+    let needs: Vec<Counts> = jobs.map(|job| opened.plan.needs_of(job)).collect();
+    let used = |name: &str| needs.iter().filter_map(|needs| needs.of(name)).sum();
+    let have = opened.sweep.resources.have.iter();
+    have.map(|(name, total)| {
+        let used = used(name);
+        (name.to_owned(), InUse { used, total })
+    })
+    .collect()
 }
 
 /// The name of a run's data set, if it has files that can be checked.

@@ -186,7 +186,7 @@ impl Agenda {
                 Job::Prepare(_) => Device::Cpu,
                 Job::Train(_) | Job::Evaluate(_) | Job::Ensemble(_) => self.device,
             },
-            needs: needs(job, plan),
+            needs: plan.needs_of(job),
         }
     }
 
@@ -325,30 +325,6 @@ fn priority(job: Job, plan: &Plan) -> i32 {
         }),
     };
     priority.unwrap_or(0)
-}
-
-/// Returns what a job takes of countable resources.
-fn needs(job: Job, plan: &Plan) -> Counts {
-    let mut needs = Counts::default();
-    match job {
-        Job::Prepare(data) => {
-            if let Some(planned) = plan.data.get(&data) {
-                needs.raise(&planned.needs);
-            }
-        }
-        Job::Train(run) | Job::Evaluate(run) => {
-            if let Some(planned) = plan.runs.get(&run) {
-                needs.raise(&planned.needs);
-            }
-        }
-        Job::Ensemble(id) => {
-            let members = plan.ensembles.get(&id).map(|ensemble| &ensemble.members);
-            for &member in members.into_iter().flatten() {
-                needs.raise(&plan.members[member].needs);
-            }
-        }
-    }
-    needs
 }
 
 /// Returns the priority of the method of a search.

@@ -36,7 +36,7 @@ impl Costs {
         Costs::after(Past::read(ledger), plan)
     }
 
-    /// The same from the jobs in a journal that is read.
+    /// The same if the orchestrator's journal is read already.
     pub fn of(journal: JournalContents, plan: &Plan, ledger: &Ledger) -> Costs {
         Costs::after(Past::of(journal, ledger), plan)
     }

@@ -317,6 +317,30 @@ impl Plan {
         }
     }
 
+    /// Returns what a job takes of countable resources.
+    pub fn needs_of(&self, job: Job) -> Counts {
+        let mut needs = Counts::default();
+        match job {
+            Job::Prepare(data) => {
+                if let Some(planned) = self.data.get(&data) {
+                    needs.raise(&planned.needs);
+                }
+            }
+            Job::Train(run) | Job::Evaluate(run) => {
+                if let Some(planned) = self.runs.get(&run) {
+                    needs.raise(&planned.needs);
+                }
+            }
+            Job::Ensemble(id) => {
+                let members = self.ensembles.get(&id).map(|ensemble| &ensemble.members);
+                for &member in members.into_iter().flatten() {
+                    needs.raise(&self.members[member].needs);
+                }
+            }
+        }
+        needs
+    }
+
     /// All jobs that are processes.
     pub fn jobs(&self) -> impl Iterator<Item = Job> {
         let prepare = self.data.keys().map(|&data| Job::Prepare(data));

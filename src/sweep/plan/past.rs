@@ -64,16 +64,17 @@ impl Past {
     /// A result is damaged.
     pub(super) fn read(ledger: &Ledger) -> Result<Past, LedgerError> {
         // An unreadable journal costs the forecast, nothing else.
-        let journal = journal::read(ledger.root()).unwrap_or_default();
+        let journal = journal::read_of_orchestrator(ledger.root()).unwrap_or_default();
         Past::of(journal, ledger)
     }
 
-    /// The same of the jobs in a journal that is read.
+    /// The same of the jobs in the orchestrator's journal, which is read, and in those of workers.
     ///
     /// # Errors
     /// As for [`read`](Past::read).
     pub(super) fn of(journal: JournalContents, ledger: &Ledger) -> Result<Past, LedgerError> {
-        let seconds = seconds(journal);
+        let all = journal.with_those_of_workers(ledger.root());
+        let seconds = seconds(all.unwrap_or_default());
         let mut past = Past::default();
         for (&job, &seconds) in seconds
             .iter()

@@ -287,8 +287,7 @@ impl Session<'_> {
         if !self.role.is_worker() {
             self.plan.place_images(self.ledger)?;
         }
-        let past = past.with_those_of_workers(self.ledger.root());
-        let costs = Costs::of(past.unwrap_or_default(), self.plan, self.ledger);
+        let costs = Costs::of(past, self.plan, self.ledger);
         let mut agenda = Agenda::new(costs, self.layout.device());
         let jobs = agenda.all(self.plan, &freshness);
         let learned = learned(self.ledger);

@@ -114,10 +114,15 @@ impl Session {
         lines
     }
 
+    /// Returns the jobs that run now.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = Job> {
+        self.attempts.iter().map(|attempt| attempt.job)
+    }
+
     /// True if a job of the run runs now.
     pub(super) fn works_on(&self, run: RunId) -> bool {
-        let mut jobs = self.attempts.iter().map(|attempt| attempt.job);
-        jobs.any(|job| job == Job::Train(run) || job == Job::Evaluate(run))
+        self.jobs()
+            .any(|job| job == Job::Train(run) || job == Job::Evaluate(run))
     }
 }
 
