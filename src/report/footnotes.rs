@@ -118,7 +118,7 @@ pub(crate) fn to_come(measured: &MeasuredRows<'_>) -> Option<String> {
         0 => None,
         1..=NAMED => Some(format!("Not run yet: {}.", named.join("; "))),
         _ => Some(format!(
-            "Not run yet: {all} results of {} rows.",
+            "Not run yet: {all} runs of {} rows.",
             named.len()
         )),
     }
