@@ -55,8 +55,8 @@ fn main() {
     };
     if device.is_cuda() {
         // The libraries of the GPU take seconds to initialize.
-        let few =
-            set(values[..1000 * width].to_vec(), vec![0; 1000]).expect("they belong together");
+        let few = labels.len().min(1000);
+        let few = set(values[..few * width].to_vec(), vec![0; few]).expect("they belong together");
         retrieve(
             RetrievalTask::Within(&few),
             RankDepth::Nearest,

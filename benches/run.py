@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import resource
@@ -68,6 +69,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--profile", choices=["release", "debug"], default="release")
     parser.add_argument("--bin", type=Path, help="folder with built programs, instead of a profile")
     parser.add_argument("--python", type=Path, default=ROOT / ".venv-golden/bin/python", help="interpreter of the Python side")
+    parser.add_argument("--python-device", choices=["cpu", "cuda"], help="of the training there, if it is another one")
+    parser.add_argument("--most-images", type=int, help="make larger sets for `eval --device cuda` as small as this")
     parser.add_argument("--no-write", dest="write", action="store_false", help="only print the tables")
     return parser.parse_args()
 
@@ -186,12 +189,12 @@ def train_ours(args: argparse.Namespace, folder: Path, data: Path, number: int) 
 
 
 def train_theirs(args: argparse.Namespace, data: Path) -> tuple[float, float]:
-    options = {name: getattr(args, name) for name in ("backbone", "steps", "batch", "device", "threads")}
+    options = {name: getattr(args, name) for name in ("backbone", "steps", "batch", "threads")}
+    options["device"] = args.python_device or args.device
     command = [args.python, PEER, data, *(f"--{name}={value}" for name, value in options.items())]
     begun = time.perf_counter()
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds = time.perf_counter() - begun
-    return json.loads(answer.stdout.splitlines()[-1])["steps_per_second"], seconds
+    steps_per_second = answer(command)["steps_per_second"]
+    return steps_per_second, time.perf_counter() - begun
 
 
 # As `sweep` sets them for its trainers (src/sweep/run/child.rs).
@@ -409,9 +412,7 @@ def times_of(command: list) -> dict[tuple[str, str, int], float]:
 
 
 def cases_of(command: list) -> list[dict]:
-    environment = os.environ | KEEP_BUFFERS
-    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment)
-    return [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in output_of(command, KEEP_BUFFERS).splitlines() if line.startswith("{")]
 
 
 def median_times(rounds: list[dict]) -> dict:
@@ -428,8 +429,7 @@ def search(args: argparse.Namespace) -> str:
     subprocess.run([args.python, "-m", "pip", "install", "--quiet", "optuna==5.0.0"], check=True)
     command = [args.python, "-W", "ignore", SEARCH_PEER, bench_program(args, "search")]
     command += ["--surfaces", args.surfaces] if args.surfaces else []
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return search_table(args, json.loads(answer.stdout))
+    return search_table(args, json.loads(output_of(command)))
 
 
 def search_table(args: argparse.Namespace, answer: dict) -> str:
@@ -514,9 +514,11 @@ def evaluation_on_gpu(args: argparse.Namespace) -> str:
     ]
     with tempfile.TemporaryDirectory(dir=ROOT / "target") as folder:
         files = [str(Path(folder) / name) for name in ("values", "labels")]
-        for name, images, classes, width, queries in [(*shape[:4], []) for shape in SHAPES] + [(*MILLION, ["10000"])]:
+        for name, images, classes, width, queries in [(*shape[:4], 0) for shape in SHAPES] + [(*MILLION, 10_000)]:
+            part = min(1.0, (args.most_images or images) / images)
+            images, classes, queries = (math.ceil(number * part) for number in (images, classes, queries))
             make_embeddings(args, files, images, classes, width)
-            command = [bench, *files, str(width), *queries]
+            command = [bench, *files, str(width), *([str(queries)] if queries else [])]
             rounds = [(answer(command, there), answer(command, threads)) for _ in range(args.rounds)]
             for on_gpu, on_cpu in rounds:
                 if any(on_gpu[metric] != on_cpu[metric] for metric in ("recall", "precision_at_1", "r_precision", "map_at_r")):
@@ -527,15 +529,22 @@ def evaluation_on_gpu(args: argparse.Namespace) -> str:
             cells = [f"{statistics.median(on_gpu):.3f}", f"{statistics.median(on_cpu):.3f}", f"{ratio:.1f}"]
             cells.append(f"{product:.3f}" if product else "")
             print(f"  {name}: {', '.join(cells)}", file=sys.stderr)
-            row = f"{name} x {width}" if queries else f"{name}, {images:,} x {width}"
-            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+            what = f"{queries:,} queries in {images - queries:,}" if queries else f"{name}, {images:,}"
+            lines.append(f"| {what} x {width} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def answer(command: list, environment: dict | None = None) -> dict:
-    environment = {**os.environ, **(environment or {})}
-    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment)
-    return json.loads(found.stdout.splitlines()[-1])
+    return json.loads(output_of(command, environment).splitlines()[-1])
+
+
+def output_of(command: list, environment: dict | None = None) -> str:
+    """Returns what a command prints; one that fails is told with the end of what it says."""
+    environment = os.environ | (environment or {})
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        raise Failed(f"{command[0]} exited with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 def evaluation_row(name: str, rounds: list[tuple[dict, dict | None]]) -> str:
@@ -594,8 +603,7 @@ def images(args: argparse.Namespace) -> str:
 
 
 def rates_of(command: list, extra: dict[str, str] = KEEP_BUFFERS) -> dict[str, dict]:
-    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=os.environ | extra)
-    rates = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
+    rates = [json.loads(line) for line in output_of(command, extra).splitlines() if line.startswith("{")]
     return {rate["name"]: rate for rate in rates}
 
 
@@ -706,8 +714,7 @@ def report(args: argparse.Namespace) -> str:
     ]
     for values in REPORTED:
         command = [bench_program(args, "report"), str(values // 7)]
-        output = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(args.rounds)]
-        rounds = [json.loads(text) for text in output]
+        rounds = [json.loads(output_of(command)) for _ in range(args.rounds)]
         parts = [[one["seconds"][part] for part in PARTS_OF_REPORT] for one in rounds]
         columns = [*zip(*parts), [sum(of_round) for of_round in parts]]
         times = [f"{statistics.median(column):.2f}" for column in columns]
@@ -737,9 +744,7 @@ def processes_of_nothing(args: argparse.Namespace) -> float:
 
 def seconds_of(command: list, environment: dict) -> float:
     begun = time.perf_counter()
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failed(f"{command[0]} exited with {done.returncode}: {done.stderr[-400:]}")
+    output_of(command, environment)
     return time.perf_counter() - begun
 
 
@@ -774,7 +779,7 @@ def machine(args: argparse.Namespace) -> str:
     where = f"{cpu or platform.machine()}, {os.cpu_count()} cores"
     if args.device == "cuda":
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        where = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        where = output_of(query).splitlines()[0]
     return f"{where}, {'programs built before' if args.bin else f'{args.profile} build'}"
 
 

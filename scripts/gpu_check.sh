@@ -13,8 +13,9 @@
 #   PYTHON=PROGRAM  a Python with torch, torchvision and pytorch-metric-learning, by default that of `make golden`
 #   SECONDS_LEFT=N  a check begins only if it probably ends within this time; by default 600, in a rehearsal 3600
 #
-# Prints the table after each check, and with it the figures for benches/README.md. Exits with 1 if a check failed, with
-# 2 if there is no GPU to check, with 3 if checks are left: the last line says how to do these.
+# Prints the table after each check, and before it the figures for benches/README.md, or the end of the log of what
+# failed. Exits with 1 if a check failed, with 2 if there is no GPU to check, with 3 if checks are left: the last line says
+# how to do these.
 #
 # On a machine with a GPU and a Python with torch, but without cargo:
 #
@@ -31,13 +32,14 @@ machine=$device
 [ "$device" != stand-in ] || device=cuda
 case $machine in
     pack) ;;
-    cuda) long=20000 short=2000 fewer=() backbones='"resnet50", "bn_inception", "efficientnet_lite0", "vit_s16"' side=128 steps=300 batch=64 ;;
-    cpu | stand-in) long=300 short=100 fewer=(--set sweep.seeds=1 --set training.steps=60) backbones='"resnet18", "squeezenet"' side=32 steps=6 batch=16 ;;
+    cuda) long=20000 short=2000 fewer=() embeddings=() beside=() backbones='"resnet50", "bn_inception", "efficientnet_lite0", "vit_s16"' side=128 steps=300 batch=64 ;;
+    cpu | stand-in) long=300 short=100 fewer=(--set sweep.seeds=1 --set training.steps=60) embeddings=(--most-images 3000)
+        beside=(--python-device cpu --rounds 1) backbones='"resnet18", "squeezenet"' side=32 steps=6 batch=16 ;;
     *) echo "gpu_check: the device is cuda, stand-in or cpu, not $device" >&2; exit 2 ;;
 esac
 # `sweep doctor` uses a GPU wherever there is one.
 [ "$device" = cuda ] && visible=${CUDA_VISIBLE_DEVICES-0} || visible=
-python=${PYTHON:-.venv-golden/bin/python}
+python=$(command -v "${PYTHON:-.venv-golden/bin/python}" || true)
 work=target/gpu-check
 
 # Each check: its name, how many seconds it takes on a GPU, and what it shows.
@@ -95,6 +97,7 @@ if [ -z "${BIN:-}" ]; then
 fi
 # Programs that were built elsewhere find libtorch where Python has it.
 if [ ! -e target/libtorch ]; then
+    [ -n "$python" ] || { echo "gpu_check: there is no target/libtorch; set PYTHON to a Python with torch" >&2; exit 2; }
     torch=$("$python" -c 'import torch; print(torch.__path__[0])')
     export LD_LIBRARY_PATH=$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
@@ -106,7 +109,9 @@ stand_in() {
     mkdir -p "$into"
     cc -shared -fPIC -o "$into/libnvidia-ml.so.1" tests/support/fake_nvml.c
     tests/support/fake_cuda/build.sh "$torch" "$into/libtorch_cuda.so"
-    export FAKE_GPUS=80 LD_LIBRARY_PATH=$into${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    printf '#!/bin/sh\necho "no GPU, but a stand-in"\n' >"$into/nvidia-smi"
+    chmod +x "$into/nvidia-smi"
+    export FAKE_GPUS=80 PATH=$into:$PATH LD_LIBRARY_PATH=$into${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 [ "$machine" != stand-in ] || stand_in
 
@@ -116,6 +121,13 @@ trap '[ -z "$running" ] || kill "$running" 2>/dev/null || true' EXIT
 note() { rows+=("$(printf '%-46s %-7s %s' "$1" "$2" "$3")"); }
 pass() { note "$1" ok "$2"; }
 fail() { note "$1" FAILED "$2"; failed=1; }
+
+# fail_with WHAT NAME [WHY]: the log of NAME says more, and its end is printed: files do not always come back from there.
+fail_with() {
+    fail "$1" "${3:+$3; }see $work/$2.log"
+    printf '\n-- the end of %s:\n' "$work/$2.log"
+    tail -n 25 "$work/$2.log"
+}
 
 # begin NAME FILE [MORE...]: starts a sweep with results of its own; what it says goes to $work/NAME.log.
 begin() {
@@ -225,7 +237,7 @@ check_quickstart() {
         pass "the quick start trains" "$(since "$begun")"
         cat "$work/quickstart.log"
     else
-        fail "the quick start trains" "see $work/quickstart.log"
+        fail_with "the quick start trains" quickstart
     fi
 }
 
@@ -234,7 +246,7 @@ check_backbones() {
     local what="larger backbones train" begun verdict
     begun=$(seconds)
     file_large backbones "$steps" "$backbones" '"f32", "bf16"'
-    sweep backbones "$work/backbones.toml" || { fail "$what" "see $work/backbones.log"; return; }
+    sweep backbones "$work/backbones.toml" || { fail_with "$what" backbones; return; }
     cat "$work/backbones.log"
     pass "$what" "$(since "$begun")"
     if verdict=$(compared "$work/backbones/runs"); then
@@ -244,21 +256,35 @@ check_backbones() {
     fi
 }
 
-# How far apart the runs are that differ in their precision alone; fails if that is much, or one of them is broken.
+# How far apart the runs are that differ in their precision alone; fails if that is much, or if one of them is missing or
+# broken.
 compared() {
     python3 - "$1" <<'END'
 import json, sys
 from pathlib import Path
 
 pairs = {}
-for path in Path(sys.argv[1]).glob("*/record.json"):
-    recipe = json.loads((path.parent / "identity.json").read_text())["recipe"]
+for path in Path(sys.argv[1]).glob("*/identity.json"):
+    recipe = json.loads(path.read_text())["recipe"]
     precision = recipe["model"].pop("precision", "f32")
-    scores = json.loads(path.read_text())["outcome"]["finished"]["scores"]
-    pairs.setdefault(json.dumps(recipe, sort_keys=True), {})[precision] = scores["map@r"]
-apart = [abs(pair["f32"] - pair["bf16"]) for pair in pairs.values()]
-print(f"MAP@R at most {max(apart):.4f} apart in {len(apart)} pairs")
-sys.exit(max(apart) > 0.1)
+    record = path.with_name("record.json")
+    outcome = json.loads(record.read_text())["outcome"] if record.exists() else {}
+    score = outcome["finished"]["scores"]["map@r"] if "finished" in outcome else None
+    pairs.setdefault(json.dumps(recipe, sort_keys=True), {})[precision] = score
+if not pairs:
+    sys.exit("there are no runs")
+problems = []
+for recipe, scores in pairs.items():
+    f32, bf16 = scores.get("f32"), scores.get("bf16")
+    recipe = json.loads(recipe)
+    name = " with ".join(next(iter(part)) for part in (recipe["model"]["backbone"], recipe["training"]["loss"]))
+    if f32 is None or bf16 is None:
+        problems.append(f"{name}: no score in {'f32' if f32 is None else 'bf16'}")
+    elif abs(f32 - bf16) > max(0.03, 0.3 * f32):
+        problems.append(f"{name}: MAP@R {f32:.4f} in f32, {bf16:.4f} in bf16")
+apart = [abs(scores["f32"] - scores["bf16"]) for scores in pairs.values() if None not in scores.values()]
+print("; ".join(problems) or f"MAP@R at most {max(apart):.4f} apart in {len(apart)} pairs")
+sys.exit(bool(problems))
 END
 }
 
@@ -285,7 +311,7 @@ print(json.load(open(sys.argv[1]))["outcome"]["finished"]["scores"]["map@r"])' "
     if awk -v a="${here:-x}" -v b="${there:-y}" 'BEGIN { d = a - b; exit !(a != "x" && b != "y" && d < 1e-3 && -d < 1e-3) }'; then
         pass "$what" "MAP@R $there, $here there"
     else
-        fail "$what" "MAP@R ${there:-?}, ${here:-?} on the CPU; see $work/evaluation.log"
+        fail_with "$what" evaluation "MAP@R ${there:-?}, ${here:-?} on the CPU"
     fi
 }
 
@@ -296,23 +322,27 @@ same_embeddings() {
     if python3 -c 'import sys; sys.exit(float(sys.argv[1]) != float(sys.argv[2]))' "$here" "$2" 2>/dev/null; then
         pass "$what" "MAP@R $here"
     else
-        fail "$what" "MAP@R ${2:-?}, ${here:-?} on the CPU; see $work/same_embeddings.log"
+        fail_with "$what" same_embeddings "MAP@R ${2:-?}, ${here:-?} on the CPU"
     fi
 }
 
 # How fast the device is with many embeddings, and whether it finds the same.
 check_evaluation_speed() {
     local what="evaluation beside the CPU's"
-    if [ "$machine" != cuda ] || [ ! -x "$python" ]; then
+    local built=(--bin "$BIN")
+    case $BIN in
+        target/release | target/debug) [ -x "$BIN/eval" ] || built=(--profile "${BIN#target/}") ;;
+    esac
+    if [ "$machine" = cpu ] || [ -z "$python" ]; then
         note "$what" skipped "needs a GPU and a Python with NumPy"
-    elif [ ! -x "$BIN/eval" ] && [ "$BIN" != target/release ]; then
+    elif [ "${built[0]}" = --bin ] && [ ! -x "$BIN/eval" ]; then
         note "$what" skipped "there is no $BIN/eval, the program of benches/eval.rs"
-    elif python3 benches/run.py eval --device cuda $([ -x "$BIN/eval" ] && printf -- '--bin %s' "$BIN") --python "$python" \
-        --rounds 1 --no-write >"$work/evaluation_speed.log" 2>&1; then
-        pass "$what" "$(sed -n 's/^| SOP, 60,502 x 128 | \([0-9.]*\) | \([0-9.]*\) .*/SOP \1 s, \2 s on the CPU/p' "$work/evaluation_speed.log")"
-        sed -n '/^|/p' "$work/evaluation_speed.log"
+    elif python3 benches/run.py eval --device cuda "${built[@]}" --python "$python" --rounds 1 "${embeddings[@]}" --no-write \
+        >"$work/evaluation_speed.log" 2>&1; then
+        pass "$what" "$(sed -n 's/^| SOP, [0-9,]* x 128 | \([0-9.]*\) | \([0-9.]*\) .*/SOP \1 s, \2 s on the CPU/p' "$work/evaluation_speed.log")"
+        figures evaluation_speed
     else
-        fail "$what" "see $work/evaluation_speed.log"
+        fail_with "$what" evaluation_speed
     fi
 }
 
@@ -328,7 +358,7 @@ check_sharing() {
     if end && [ "$most" -ge 2 ]; then
         pass "runs share the device" "$most at a time"
     else
-        fail "runs share the device" "$most at a time; see $work/sharing.log"
+        fail_with "runs share the device" sharing "$most at a time"
     fi
 }
 
@@ -338,7 +368,7 @@ resumed() {
     local name=$1 what=$2 steps=$3 step at victims='' from
     at=$((steps / 10 + RANDOM % (steps / 2)))
     sweep "undisturbed_$name" "$work/$name.toml" ||
-        { fail "$what" "even undisturbed; see $work/undisturbed_$name.log"; return; }
+        { fail_with "$what" "undisturbed_$name" "not even undisturbed"; return; }
     begin "killed_$name" "$work/$name.toml"
     while [ -z "$victims" ] && kill -0 "$running" 2>/dev/null; do
         step=$(sed -n 's/.*"checkpoint":{"step":\([0-9]*\)}.*/\1/p' "$work/killed_$name"/runs/*/train/0001/events.jsonl \
@@ -346,7 +376,7 @@ resumed() {
         if [ "${step:-0}" -ge "$at" ]; then victims=$(trainers); fi
         sleep 0.05
     done
-    [ -n "$victims" ] && kill -9 $victims || { end || true; fail "$what" "it ended before it could be killed"; return; }
+    [ -n "$victims" ] && kill -9 $victims || { end || true; fail_with "$what" "killed_$name" "it ended before it could be killed"; return; }
     end || true
     from=$(sed -n 's/.*"started":{"from":\([0-9]*\)}.*/\1/p' "$work/killed_$name"/runs/*/train/0002/events.jsonl || true)
     if [ "${from:-0}" -gt 0 ] && [ "$(models "undisturbed_$name")" = "$(models "killed_$name")" ]; then
@@ -372,7 +402,7 @@ check_resume_large() {
 # Whether anything differs is told, and in which operation first; that it differs is no failure of this program.
 # repeated WHAT NAME [FILE]
 repeated() {
-    local what=$1 log="$work/$2.log"
+    local what=$1 name=$2 log="$work/$2.log"
     shift 2
     if CUDA_VISIBLE_DEVICES=$visible "$BIN/sweep" doctor --determinism "$@" >"$log" 2>&1; then
         cat "$log"
@@ -382,24 +412,33 @@ repeated() {
             pass "$what" "and stopped and continued"
         fi
     else
-        fail "$what" "see $log"
+        fail_with "$what" "$name"
     fi
 }
+
+# figures NAME: the table in a log, with the lines that say how it was measured.
+figures() { sed -n '/^$/,$p' "$work/$1.log"; }
 
 # beside_python WHAT NAME [MORE...]
 beside_python() {
     local what=$1 name=$2
     shift 2
-    if [ "$machine" = stand-in ]; then
-        note "$what" skipped "a stand-in has no speed"
-    elif [ ! -x "$python" ]; then
+    local rates
+    if [ -z "$python" ]; then
         note "$what" skipped "needs the packages of \`make golden\`, or PYTHON"
-    elif python3 benches/run.py training --device "$device" --bin "$BIN" --python "$python" --no-write "$@" \
+    elif ! python3 benches/run.py training --device "$device" --bin "$BIN" --python "$python" --no-write "${beside[@]}" "$@" \
         >"$work/$name.log" 2>&1; then
-        pass "$what" "$(sed -n 's/^| steps per second | \(.*\) |$/\1/p' "$work/$name.log" | sed 's/ | / and /; s/ | /, ratio /')"
-        sed -n '/^|/p' "$work/$name.log"
+        fail_with "$what" "$name"
     else
-        fail "$what" "see $work/$name.log"
+        rates=$(sed -n 's/^| steps per second | \(.*\) |$/\1/p' "$work/$name.log" | sed 's/ | / and /; s/ | /, ratio /')
+        if [ "$machine" = stand-in ]; then
+            pass "$what" "rehearsed: a stand-in has no speed"
+        elif awk -v ratio="${rates##* }" 'BEGIN { exit !(ratio < 1) }'; then
+            note "$what" slower "$rates"
+        else
+            pass "$what" "$rates"
+        fi
+        figures "$name"
     fi
 }
 

@@ -117,9 +117,6 @@ pub(crate) fn to_come(measured: &MeasuredRows<'_>) -> Option<String> {
     match all {
         0 => None,
         1..=NAMED => Some(format!("Not run yet: {}.", named.join("; "))),
-        _ => Some(format!(
-            "Not run yet: {all} runs of {} rows.",
-            named.len()
-        )),
+        _ => Some(format!("Not run yet: {all} runs of {} rows.", named.len())),
     }
 }

@@ -910,10 +910,7 @@ fn without_any_result_a_table_says_how_much_is_to_come() {
         })
         .collect();
     let text = laid_out(&rows, Layout::RealityCheck, &|_| METRICS.to_vec()).markdown();
-    assert!(
-        text.contains("Not run yet: 94 runs of 16 rows."),
-        "{text}"
-    );
+    assert!(text.contains("Not run yet: 94 runs of 16 rows."), "{text}");
     assert!(
         !text.contains("1. ") && !text.contains("What can be claimed"),
         "{text}"
