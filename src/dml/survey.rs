@@ -7,6 +7,8 @@
 //! Losses get a survey by [`LossInput::survey`](crate::loss::LossInput), samplers by
 //! [`BatchSampler::surveyed`](crate::sampler::BatchSampler::surveyed).
 
+use std::sync::Arc;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::{
@@ -21,7 +23,7 @@ pub struct ClassSurvey {
     means: ClassMeans,
     tree: SpanningTree,
     /// For each class the others, the nearest first.
-    nearest: Vec<Vec<usize>>,
+    nearest: Arc<[Vec<usize>]>,
 }
 
 impl ClassSurvey {
@@ -41,12 +43,12 @@ impl ClassSurvey {
         ClassSurvey {
             means,
             tree,
-            nearest,
+            nearest: nearest.into(),
         }
     }
 
     /// Returns the nearest other classes of each class, the nearest first; of equals the first is nearer.
-    pub fn nearest(&self) -> &[Vec<usize>] {
+    pub fn nearest(&self) -> &Arc<[Vec<usize>]> {
         &self.nearest
     }
 
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn a_survey_of_one_class_has_no_neighbours() {
         let survey = ClassSurvey::new(&noise(1, 3, 2), &[0, 0, 0], 1, 5);
-        assert_eq!(survey.nearest(), [Vec::<usize>::new()]);
+        assert_eq!(survey.nearest()[..], [Vec::<usize>::new()]);
         assert_eq!(survey.heights(&[0]), [[0.0]]);
     }
 }

@@ -249,7 +249,7 @@ struct TrainState {
     /// The heads of the training images, once they are divided.
     division: Option<Division>,
     /// As the latest survey has them.
-    impostors: Option<Impostors>,
+    impostors: Option<Arc<Impostors>>,
     lr_schedule: LrSchedule,
     /// The first step that trains the trunk.
     unfreeze_at: u64,
@@ -381,7 +381,7 @@ impl TrainState {
             survey: survey::state(
                 &self.objective,
                 self.division.as_ref(),
-                self.impostors.as_ref(),
+                self.impostors.as_deref(),
             ),
             average: self.average.as_ref().map(WeightAverage::state),
         };

@@ -69,7 +69,7 @@ impl BatchSampler {
     /// Returns this sampler with the nearest classes of each class, the nearest first: see
     /// [`ClassSurvey::nearest`](crate::survey::ClassSurvey::nearest).
     #[must_use]
-    pub fn surveyed(&self, nearest: Vec<Vec<usize>>) -> BatchSampler {
+    pub fn surveyed(&self, nearest: Arc<[Vec<usize>]>) -> BatchSampler {
         let images = LabeledImages {
             nearest: Some(nearest),
             ..self.images.clone()
@@ -87,9 +87,9 @@ impl BatchSampler {
 
     /// Returns this sampler with the impostors of each image.
     #[must_use]
-    pub fn with_impostors(&self, impostors: Impostors) -> BatchSampler {
+    pub fn with_impostors(&self, impostors: Arc<Impostors>) -> BatchSampler {
         let images = LabeledImages {
-            impostors: Some(Arc::new(impostors)),
+            impostors: Some(impostors),
             ..self.images.clone()
         };
         BatchSampler {
@@ -150,7 +150,7 @@ pub struct LabeledImages {
     super_classes: Option<Vec<Vec<Class>>>,
     /// For each class others, the nearest first, once they are surveyed. Classes are numbered by their place in the
     /// order of labels.
-    nearest: Option<Vec<Vec<usize>>>,
+    nearest: Option<Arc<[Vec<usize>]>>,
     /// Those of each image, once they are surveyed.
     impostors: Option<Arc<Impostors>>,
 }

@@ -80,7 +80,7 @@ fn outside(class: &Class, images: &LabeledImages) -> Vec<i64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, sync::Arc};
 
     use tch::Tensor;
 
@@ -107,7 +107,7 @@ mod tests {
 
     fn surveyed(seed: u64) -> BatchSampler {
         let sampler = sampler(SETTINGS, &labels(), seed).unwrap();
-        sampler.with_impostors(impostors())
+        sampler.with_impostors(Arc::new(impostors()))
     }
 
     /// Asserts what holds for the groups of every batch, and returns them.

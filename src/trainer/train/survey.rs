@@ -190,7 +190,7 @@ impl TrainState {
         }
         let labels = &context.split.training.labels;
         let impostors = Impostors::new(embeddings, labels, most, self.search_resources(stop));
-        keep(impostors, &mut self.impostors)
+        keep(impostors.map(Arc::new), &mut self.impostors)
     }
 
     fn search_resources<'a>(&self, stop: &'a Stop) -> EvalResources<'a> {
@@ -216,7 +216,7 @@ impl TrainState {
         let most = context.sampler.impostors_needed();
         if most > 0 {
             let labels = &context.split.training.labels;
-            self.impostors = Some(Impostors::restored(state, labels, most)?);
+            self.impostors = Some(Arc::new(Impostors::restored(state, labels, most)?));
         }
         self.learn(context, survey);
         Ok(())
@@ -225,13 +225,13 @@ impl TrainState {
     /// Gives a survey to the sampler and to the losses.
     fn learn(&mut self, context: &TrainContext, survey: ClassSurvey) {
         if context.sampler.nearest_needed() > 0 {
-            self.sampler = Arc::new(context.sampler.surveyed(survey.nearest().to_vec()));
+            self.sampler = Arc::new(context.sampler.surveyed(Arc::clone(survey.nearest())));
         }
         if let Some(division) = &self.division {
             self.sampler = Arc::new(context.sampler.divided(division));
         }
         if let Some(impostors) = &self.impostors {
-            self.sampler = Arc::new(context.sampler.with_impostors(impostors.clone()));
+            self.sampler = Arc::new(context.sampler.with_impostors(Arc::clone(impostors)));
         }
         self.objective.survey = Some(survey);
     }
