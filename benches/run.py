@@ -220,11 +220,13 @@ def trainer(args: argparse.Namespace, folder: Path, work: dict) -> list[tuple[fl
 # Heads
 
 THREE_HEADS = [{"width": 12}, {"width": 20}, {"width": 32}]
+WITH_DROPOUT = [head | {"dropout": 0.5} for head in THREE_HEADS]
 CASCADE = {"shares": [1.0, 0.5, 0.2]}
 # For each row of the table: heads and links. The widths add up to the embedding of a recipe.
 HEADS = {
     "one head": ([], {}),
     "three heads": (THREE_HEADS, {}),
+    "three heads with dropout": (WITH_DROPOUT, {}),
     "three heads, `boost.additive`": (THREE_HEADS, {"boost": {"additive": {}}}),
     "three heads, `boost.average`": (THREE_HEADS, {"boost": "average"}),
     "three heads, `cascade`": (THREE_HEADS, {"cascade": CASCADE}),

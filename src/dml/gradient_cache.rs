@@ -211,9 +211,10 @@ mod tests {
     }
 
     #[test]
-    fn a_penalty_on_heads_has_the_gradient_of_the_whole_batch_too() {
+    fn heads_with_dropout_and_a_penalty_have_the_gradient_of_the_whole_batch_too() {
         let mut config = NetworkConfig::new(Backbone::Pixels, 1, 16, Some(5));
         config.model.heads = [2, 3].map(schema::EmbeddingHead::of_width).to_vec();
+        config.model.heads[1].dropout = 0.4;
         let network = Network::new(config, 1, Device::Cpu).unwrap();
         let settings = schema::Adversarial {
             weight: 0.5,

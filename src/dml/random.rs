@@ -55,6 +55,8 @@ pub enum Purpose {
     Clusters = 20,
     /// Which images of a batch skip a branch of a residual block. Counters: batch, branch.
     Depth = 26,
+    /// Which inputs of the last layer of a head are set to 0. Counters: batch, head.
+    Dropout = 27,
 }
 
 /// A sequence of random numbers.
@@ -93,6 +95,16 @@ impl Draws {
         }
         self.used += 1;
         self.buffer[self.used - 1]
+    }
+
+    /// Skips as many numbers as [`uniform`](Self::uniform) returns in `count` calls, without drawing them.
+    pub fn skip_uniform(&mut self, count: u32) {
+        let drawn = self.block * 4 + self.used as u32 - 4;
+        let next = drawn + 2 * count;
+        (self.block, self.used) = (next / 4, 4);
+        for _ in 0..next % 4 {
+            self.next_u32();
+        }
     }
 
     /// Returns the next multiple of 2^-53, uniform on [0, 1).
@@ -206,6 +218,22 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 7);
+    }
+
+    #[test]
+    fn skipped_numbers_are_those_that_would_have_been_drawn() {
+        for (before, skipped) in [(0, 0), (0, 7), (1, 1), (3, 10), (4, 1001)] {
+            let mut draws = Draws::new(7, Purpose::Batch, 1, 2);
+            for _ in 0..before {
+                draws.next_u32();
+            }
+            let mut expected = draws.clone();
+            for _ in 0..skipped {
+                expected.uniform();
+            }
+            draws.skip_uniform(skipped);
+            assert_eq!(draws.uniform(), expected.uniform());
+        }
     }
 
     #[test]

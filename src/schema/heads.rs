@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::is_never;
+
 /// Layers between features and embedding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -55,6 +57,9 @@ pub struct EmbeddingHead {
     /// Its layers. Absent: as `model.head`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Head>,
+    /// The probability with which training sets each input of its last layer to 0 (dropout).
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub dropout: f64,
 }
 
 impl EmbeddingHead {
@@ -64,6 +69,7 @@ impl EmbeddingHead {
             width,
             tap: None,
             layers: None,
+            dropout: 0.0,
         }
     }
 }

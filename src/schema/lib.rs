@@ -126,6 +126,16 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// True if nothing happens with this probability.
+pub fn is_never(probability: &f64) -> bool {
+    *probability == 0.0
+}
+
+/// True if a network can drop what it computes with this probability, from 0 to below 1: the rest is divided by what is left.
+pub fn can_drop(probability: f64) -> bool {
+    (0.0..1.0).contains(&probability)
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(count: &u64) -> bool {
     *count == 0

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, EmbeddingHead, Head, Join, is_false, is_true, settings::settings};
+use crate::{Backbone, EmbeddingHead, Head, Join, is_false, is_never, is_true, settings::settings};
 
 /// A backbone, a pooling of its last map and, unless `embedding` is absent, a head on its features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,7 +52,7 @@ pub struct Model {
     pub lora: Option<Lora>,
     /// The probability with which an image skips a branch of the last residual block in training; it grows linearly from 0
     /// at the first block (stochastic depth).
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_never")]
     #[schemars(extend("x-also" = ["drop_path_rate", "stochastic_depth"]))]
     pub drop_path: f64,
     /// True if only the inputs of residual blocks are kept for the gradient, and the rest is computed again: the same
@@ -68,11 +68,6 @@ pub struct Model {
 
 fn yes() -> bool {
     true
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_none(probability: &f64) -> bool {
-    *probability == 0.0
 }
 
 impl Model {

@@ -1,11 +1,11 @@
 //! A training with any optimizer, schedule, memory or sampler that is stopped and continued has the same results.
 
 use schema::{
-    Activation, AdamW, Additive, Adversarial, AnchorNeighbor, Binomial, Boost, Cascade, CascadeOf,
-    ClassBalanced, Clip, Cosine, Decayed, Diversity, Divide, Ema, EmbeddingHead, FixedPairs,
-    Hierarchical, HierarchicalTriplet, Join, Links, MemoryInit, MemoryKey, MemoryWrap, Miner,
-    MultiStep, NearestImages, Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling,
-    Survey, TreeOf, WarmUp, WeightedLoss,
+    Activation, AdamW, Additive, Adversarial, AnchorNeighbor, BeyondMargin, Binomial, Boost,
+    Cascade, CascadeOf, ClassBalanced, Clip, Combination, Cosine, Decayed, Diversity, Divide, Ema,
+    EmbeddingHead, FixedPairs, Hierarchical, HierarchicalTriplet, Join, Links, MemoryInit,
+    MemoryKey, MemoryWrap, Miner, MultiStep, NearestImages, Plateau, RandomSampler, Schedule, Span,
+    StepSchedule, Straddling, Survey, TreeOf, WarmUp, WeightedLoss,
 };
 
 use super::*;
@@ -447,20 +447,29 @@ fn every_choice_changes_what_is_trained() {
     }
 }
 
-/// Three heads, one of which pools a map before the last one.
+/// Three heads, one of which pools a map before the last one, and one has dropout.
 fn three_heads(recipe: &mut Recipe) {
     recipe.model.heads = [2, 3, 3].map(EmbeddingHead::of_width).to_vec();
     recipe.model.heads[0].tap = Some("block3".to_owned());
+    recipe.model.heads[1].dropout = 0.3;
     recipe.model.join = Join::Width;
 }
 
-fn boosts() -> [Option<Boost>; 3] {
-    let additive = Additive {
-        shrinkage: 0.5,
-        initial: -0.1,
-        negatives: 2.0,
-    };
-    [None, Some(Boost::Average), Some(additive.into())]
+/// Returns none, and each part of a kind with settings that change a training of few steps.
+fn none_and_every<T>(every: impl IntoIterator<Item = T>, strong: fn(T) -> T) -> Vec<Option<T>> {
+    let all = every.into_iter().map(strong).map(Some);
+    std::iter::once(None).chain(all).collect()
+}
+
+fn boosts() -> Vec<Option<Boost>> {
+    none_and_every(Boost::every(), |boost| match boost {
+        Boost::Average => Boost::Average,
+        Boost::Additive(_) => Boost::Additive(Additive {
+            shrinkage: 0.5,
+            initial: -0.1,
+            negatives: 2.0,
+        }),
+    })
 }
 
 fn cascades() -> [Option<Cascade>; 3] {
@@ -473,17 +482,18 @@ fn cascades() -> [Option<Cascade>; 3] {
     [None, cascade(CascadeOf::Previous), cascade(CascadeOf::All)]
 }
 
-fn diversities() -> [Option<Diversity>; 3] {
-    let adversarial = Adversarial {
-        weight: 0.1,
-        norm: 1.0,
-        hidden: 4,
-    };
-    let activation = Activation {
-        weight: 0.1,
-        norm: 1.0,
-    };
-    [None, Some(activation.into()), Some(adversarial.into())]
+fn diversities() -> Vec<Option<Diversity>> {
+    none_and_every(Diversity::every(), |diversity| match diversity {
+        Diversity::Activation(_) => Diversity::Activation(Activation {
+            weight: 0.1,
+            norm: 1.0,
+        }),
+        Diversity::Adversarial(_) => Diversity::Adversarial(Adversarial {
+            weight: 0.1,
+            norm: 1.0,
+            hidden: 4,
+        }),
+    })
 }
 
 fn all_links() -> Vec<Links> {
@@ -494,7 +504,7 @@ fn all_links() -> Vec<Links> {
                 all.push(Links {
                     boost: boost.clone(),
                     cascade: cascade.clone(),
-                    diversity,
+                    diversity: diversity.clone(),
                     divide: None,
                 });
             }
@@ -513,20 +523,29 @@ fn kinds_in(links: &Links) -> usize {
     kinds.into_iter().filter(|is_there| *is_there).count()
 }
 
-fn linkable() -> [Loss; 3] {
-    [
-        Loss::Binomial(Binomial::default()),
-        // Some pairs of an untrained network satisfy these margins.
-        Loss::Contrastive(Contrastive {
+/// Returns every loss by which heads can boost each other. Some pairs of an untrained network satisfy their margins.
+fn linkable() -> Vec<Loss> {
+    let every = Loss::every().into_iter();
+    let with_margins = every.filter(|loss| loss.beyond_margin() != BeyondMargin::NoMargin);
+    let near_their_margins = |loss| match loss {
+        Loss::Contrastive(_) => Loss::Contrastive(Contrastive {
             pos_margin: 0.3,
             neg_margin: 0.5,
             power: 1.0,
         }),
-        Loss::Triplet(Triplet {
+        Loss::Triplet(triplet) => Loss::Triplet(Triplet {
             smooth: true,
-            ..Triplet::default()
+            ..triplet
         }),
-    ]
+        other => other,
+    };
+    with_margins.map(near_their_margins).collect()
+}
+
+/// True if heads with this loss can have these links.
+fn can_have(loss: &Loss, links: &Links) -> bool {
+    let boosts = loss.beyond_margin() != BeyondMargin::NoMargin;
+    (links.boost.is_none() || boosts) && (links.cascade.is_none() || loss.is_of_tuples())
 }
 
 #[test]
@@ -535,7 +554,7 @@ fn linked_heads_continue_without_a_trace() {
     for (n, links) in all_links().into_iter().enumerate().step_by(4) {
         place.recipe = changed(nth(n), |recipe, training| {
             three_heads(recipe);
-            training.loss = linkable()[n % 3].clone();
+            training.loss = linkable()[n % linkable().len()].clone();
             (training.loss_optimizer, training.links) = (None, links);
         });
         leaves_no_trace(&place, n);
@@ -599,7 +618,7 @@ fn heads_with_losses_of_their_own_continue_without_a_trace() {
     let losses = [
         Loss::ProxyAnchor(ProxyAnchor::default()),
         Loss::Margin(Margin::default()),
-        Loss::Sum(linkable().map(WeightedLoss::of).to_vec()),
+        Loss::Sum(linkable().into_iter().map(WeightedLoss::of).collect()),
     ];
     place.recipe = changed(nth(1), |recipe, training| {
         three_heads(recipe);
@@ -644,7 +663,7 @@ fn of_heads(links: &Links, join: &Join, chosen: usize) -> Recipe {
         three_heads(recipe);
         recipe.model.join = join.clone();
         (recipe.fold, training.validate_every) = (None, None);
-        (training.loss, training.links) = (linkable()[0].clone(), links.clone());
+        (training.loss, training.links) = (Binomial::default().into(), links.clone());
         training.steps = 3;
         if links.divide.is_some() {
             training.sampler = Sampler::Random(RandomSampler { batch: 6 });
@@ -698,10 +717,34 @@ fn heads_are_trained_with_every_combination_of_what_is_chosen_beside_them() {
 }
 
 #[test]
+fn heads_are_trained_with_every_loss_and_all_links_that_it_can_have() {
+    let mut place = Place::new(stateful());
+    for loss in Loss::every() {
+        for (n, links) in kinds_of_links().iter().enumerate() {
+            if !can_have(&loss, links) {
+                continue;
+            }
+            place.recipe = changed(of_heads(links, &Join::Equal, 0), |_, training| {
+                training.loss = loss.clone();
+                let with = Combination {
+                    memory: training.memory.as_ref(),
+                    ..Combination::default()
+                };
+                if loss.check_combination(with).is_err() {
+                    training.memory = None;
+                }
+            });
+            let name = format!("{} {n}", loss.key());
+            let end = place.trained(&name);
+            assert_eq!((end.end, end.steps), (TrainingEnd::Completed, 3), "{name}");
+        }
+    }
+}
+
+#[test]
 fn linked_heads_on_an_adapted_transformer_continue_with_the_same_bits() {
-    let [_, boosts @ ..] = boosts();
-    let [_, diversities @ ..] = diversities();
-    for (boost, diversity) in boosts.into_iter().zip(diversities) {
+    let both = boosts().into_iter().zip(diversities()).skip(1);
+    for (boost, diversity) in both {
         let place = Place::new(changed(stateful(), |recipe, training| {
             recipe.images = squares(32);
             recipe.fold = None;
@@ -711,7 +754,7 @@ fn linked_heads_on_an_adapted_transformer_continue_with_the_same_bits() {
             recipe.model.lora = Some(schema::Lora::default());
             (training.steps, training.validate_every) = (3, None);
             training.chunk = Some(5);
-            training.loss = linkable()[0].clone();
+            training.loss = Binomial::default().into();
             (training.links.boost, training.links.diversity) = (boost, diversity);
         }));
         continues_after(&place, 2, &place.trained("undisturbed"));

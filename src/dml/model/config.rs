@@ -1,6 +1,6 @@
 //! What a network is made of and for, and why it cannot be built.
 
-use schema::{Backbone, Model};
+use schema::{Backbone, Model, can_drop};
 
 use super::{
     input,
@@ -69,6 +69,12 @@ pub enum ModelError {
     /// A drop rate outside [0, 1).
     #[error("images skip blocks with a probability from 0 to below 1, not {found}")]
     DropPath {
+        /// The value in the settings, in words, because a number may be none.
+        found: String,
+    },
+    /// A probability of dropout outside [0, 1).
+    #[error("inputs of a head are dropped with a probability from 0 to below 1, not {found}")]
+    Dropout {
         /// The value in the settings, in words, because a number may be none.
         found: String,
     },
@@ -155,6 +161,12 @@ impl NetworkConfig {
         if found != expected || !self.model.normalize {
             return Err(ModelError::Heads { found, expected });
         }
+        let mut rates = heads.iter().map(|head| head.dropout);
+        if let Some(found) = rates.find(|&rate| !can_drop(rate)) {
+            return Err(ModelError::Dropout {
+                found: found.to_string(),
+            });
+        }
         let known = self.model.backbone.part().taps();
         let mut taps = heads.iter().filter_map(|head| head.tap.as_deref());
         match taps.find(|tap| known.iter().all(|(name, _)| name != tap)) {
@@ -205,7 +217,7 @@ impl NetworkConfig {
 
     fn check_blocks(&self) -> Result<(), ModelError> {
         let rate = self.model.drop_path;
-        if !(0.0..1.0).contains(&rate) {
+        if !can_drop(rate) {
             return Err(ModelError::DropPath {
                 found: rate.to_string(),
             });

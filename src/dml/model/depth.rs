@@ -7,36 +7,22 @@
 
 use tch::{Device, Tensor};
 
-use crate::{
-    random::{Draws, Purpose},
-    upload::Parcel,
-};
+use super::dropout::BatchPart;
+use crate::random::Purpose;
 
 /// Which images skip which branches during one forward pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StochasticDepth {
     /// The probability to skip a branch of the last block.
     pub(super) rate: f64,
-    pub(super) seed: u64,
-    /// Number of the training batch.
-    pub(super) batch: u64,
-    /// The place of the first image in the batch.
-    pub(super) first: i64,
+    pub(super) part: BatchPart,
 }
 
 impl StochasticDepth {
     /// Returns the factors `[n]` of what a branch adds to each image.
     fn factors(&self, branch: &Branch, images: i64, device: Device) -> Tensor {
-        let rate = self.rate * branch.depth;
-        let mut draws = Draws::new(self.seed, Purpose::Depth, self.batch, branch.number);
-        let draws = (0..self.first + images).map(|_| draws.uniform());
-        let factor = |draw: f64| match draw < rate {
-            true => 0.0,
-            false => (1.0 / (1.0 - rate)) as f32,
-        };
-        let factors: Vec<f32> = draws.skip(self.first as usize).map(factor).collect();
-        let [factors] = Parcel::packed([Tensor::from_slice(&factors)], device).sent();
-        factors
+        let (draws, rate) = ((Purpose::Depth, branch.number), self.rate * branch.depth);
+        self.part.factors(draws, rate, (images, 1), device)
     }
 }
 
@@ -109,9 +95,11 @@ mod tests {
         let [branch] = Branch::of_block(2, 3);
         let stochastic = |batch, first| StochasticDepth {
             rate: 0.3,
-            seed: 7,
-            batch,
-            first,
+            part: BatchPart {
+                seed: 7,
+                batch,
+                first,
+            },
         };
         let factors = stochastic(0, 0).factors(&branch, 20_000, Device::Cpu);
         let skipped = factors.eq(0.0).to_kind(Kind::Double).mean(None::<Kind>);

@@ -75,7 +75,7 @@ impl Network {
         let mut forward = |inputs: &[Tensor]| {
             let seen = self.normalization.of(&inputs[0]);
             let maps = self.maps(&context, &seen);
-            vec![self.embeddings(&context, &maps).embeddings]
+            vec![self.embeddings(&context, None, &maps).embeddings]
         };
         let module = no_grad(|| {
             CModule::create_by_tracing("Embedder", "forward", &[example], &mut forward)

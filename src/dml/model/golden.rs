@@ -52,7 +52,7 @@ pub(super) fn features(backbone: Backbone, weights: &State, images: &Tensor) -> 
     let seen = network.laid_out(images.to_kind(Kind::Float));
     no_grad(|| {
         network
-            .embeddings(&context, &network.maps(&context, &seen))
+            .embeddings(&context, None, &network.maps(&context, &seen))
             .embeddings
     })
 }
@@ -199,7 +199,7 @@ pub(super) fn shortened(tensor: &Tensor) -> Tensor {
 pub(super) fn forward(network: &Network, images: &Tensor, train: bool) -> Tensor {
     let context = network.context(train);
     network
-        .embeddings(&context, &network.maps(&context, images))
+        .embeddings(&context, None, &network.maps(&context, images))
         .embeddings
 }
 

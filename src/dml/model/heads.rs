@@ -4,6 +4,7 @@ use schema::Model;
 use tch::{Kind, Tensor};
 
 use super::{
+    dropout::{BatchPart, Dropout},
     head::HeadLayers,
     layers::{ForwardContext, ParamBuilder},
     pooling::Pool,
@@ -25,6 +26,8 @@ struct Branch {
     tap: Option<usize>,
     pool: Pool,
     layers: HeadLayers,
+    /// Of the inputs of its last layer.
+    dropout: Dropout,
     block: Block,
 }
 
@@ -33,7 +36,7 @@ struct Branch {
 pub struct Forward {
     /// `[n, width]`.
     pub embeddings: Tensor,
-    /// For each head of several: the input of its last layer, `[n, f]`, outside the graph.
+    /// For each head of several: the input of its last layer before dropout, `[n, f]`, outside the graph.
     pub features: Vec<Tensor>,
 }
 
@@ -81,6 +84,10 @@ impl Heads {
                 tap,
                 pool: Pool::new(builder, &prefix, pooling),
                 layers: HeadLayers::new(builder, &prefix, layers, inputs, block.width),
+                dropout: Dropout {
+                    rate: head.dropout,
+                    head: block.head as u64,
+                },
                 block,
             });
         }
@@ -96,10 +103,12 @@ impl Heads {
         &self.taps
     }
 
-    /// Returns the joined embeddings of some maps; `prepared` makes features of a map with a pooling.
+    /// Returns the joined embeddings of some maps; `part` says which of a batch they are in training, and `prepared` makes
+    /// features of a map with a pooling.
     pub(super) fn forward(
         &self,
         context: &ForwardContext,
+        part: Option<&BatchPart>,
         maps: &Maps,
         prepared: impl Fn(&Tensor, &Pool) -> Tensor,
     ) -> Forward {
@@ -108,7 +117,10 @@ impl Heads {
         for branch in &self.branches {
             let map = branch.tap.map_or(&maps.last, |tap| &maps.taps[tap]);
             let hidden = branch.layers.hidden(context, &prepared(map, &branch.pool));
-            let outputs = branch.layers.last(context, &hidden);
+            let kept = part.map(|part| branch.dropout.of(&hidden, part));
+            let outputs = branch
+                .layers
+                .last(context, kept.as_ref().unwrap_or(&hidden));
             blocks.push(normalize(&outputs) * branch.block.factor);
             features.push(hidden.detach());
         }
@@ -254,6 +266,37 @@ mod tests {
     }
 
     #[test]
+    fn dropout_of_a_head_changes_its_block_in_training_alone() {
+        let mut config = conv4(&[(2, None), (3, None)]);
+        config.model.batch_norm = schema::BatchNorm::FrozenStatistics;
+        let plain = network(config.clone());
+        config.model.heads[1].dropout = 0.5;
+        let dropping = network(config);
+        assert!(embeddings(&dropping, 16) == embeddings(&plain, 16));
+        let trained = |network: &Network| no_grad(|| network.forward_heads(&images(16), true));
+        let (found, expected) = (trained(&dropping), trained(&plain));
+        let [first, second] = dropping.blocks()[..] else {
+            panic!("two heads")
+        };
+        assert!(first.of(&found.embeddings) == first.of(&expected.embeddings));
+        assert!(second.of(&found.embeddings) != second.of(&expected.embeddings));
+        // Penalties on heads see all inputs.
+        assert!(found.features[1] == expected.features[1]);
+    }
+
+    #[test]
+    fn a_part_of_a_batch_loses_the_inputs_that_the_whole_batch_loses() {
+        let mut config = conv4(&[(2, None), (3, None)]);
+        config.model.batch_norm = schema::BatchNorm::FrozenStatistics;
+        config.model.heads[0].dropout = 0.5;
+        let network = network(config);
+        let whole = no_grad(|| network.forward(&images(16), true));
+        let rest = images(16).narrow(0, 2, 3);
+        let part = no_grad(|| network.forward_part(&rest, 2));
+        assert_close(&part.embeddings, &whole.narrow(0, 2, 3), 1e-5, "part");
+    }
+
+    #[test]
     fn an_exported_module_joins_the_heads() {
         let network = network(conv4(&[(2, Some("block3")), (3, None)]));
         let folder = tempfile::tempdir().unwrap();
@@ -279,5 +322,9 @@ mod tests {
             refused(conv4(&[(2, None), (3, Some("block9"))])),
             ModelError::NoSuchTap { name }
         );
+        let mut config = conv4(&[(2, None), (3, None)]);
+        config.model.heads[1].dropout = 1.0;
+        let found = "1".to_owned();
+        assert_eq!(refused(config), ModelError::Dropout { found });
     }
 }

@@ -22,6 +22,7 @@ mod config;
 mod conv4;
 mod convnext;
 mod depth;
+mod dropout;
 mod efficientnet_lite0;
 mod export;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use self::{
 };
 use self::{
     depth::StochasticDepth,
+    dropout::BatchPart,
     head::HeadLayers,
     heads::{Heads, Maps},
     layers::{Adapter, Adapters, ForwardContext, LastingContext, ParamBuilder, channels_last},
@@ -193,14 +195,19 @@ impl Network {
     pub fn forward_heads(&self, images: &Tensor, train: bool) -> Forward {
         match train {
             true => self.forward_part(images, 0),
-            false => self.forward_in(&self.context(false), images),
+            false => self.forward_in(&self.context(false), None, images),
         }
     }
 
     /// Like [`forward_heads`](Self::forward_heads) in training, with a part of a batch: its images from `first` on.
     pub(crate) fn forward_part(&self, images: &Tensor, first: i64) -> Forward {
+        let part = BatchPart {
+            seed: self.seed,
+            batch: self.batch,
+            first,
+        };
         let context = ForwardContext {
-            stochastic_depth: self.stochastic_depth(first),
+            stochastic_depth: self.stochastic_depth(part),
             ..self.context(true)
         };
         let checkpointing = self.config.model.checkpointing;
@@ -209,16 +216,22 @@ impl Network {
             lasting: lasting.as_ref(),
             ..context
         };
-        self.forward_in(&context, images)
+        self.forward_in(&context, Some(&part), images)
     }
 
-    fn forward_in(&self, context: &ForwardContext, images: &Tensor) -> Forward {
+    /// Returns what the network makes of images; `part` says which of a batch they are in training.
+    fn forward_in(
+        &self,
+        context: &ForwardContext,
+        part: Option<&BatchPart>,
+        images: &Tensor,
+    ) -> Forward {
         let images = images.to_device(self.device());
         let maps = match self.trunk_frozen {
             true => no_grad(|| self.maps(context, &self.seen(&images))),
             false => self.maps(context, &self.seen(&images)),
         };
-        self.embeddings(context, &maps)
+        self.embeddings(context, part, &maps)
     }
 
     /// Returns what a penalty on heads sees, given the features of [`forward_heads`](Self::forward_heads).
@@ -266,23 +279,23 @@ impl Network {
         }
     }
 
-    /// Returns which images of the batch, from `first` on, skip blocks in training.
-    fn stochastic_depth(&self, first: i64) -> Option<StochasticDepth> {
+    /// Returns which images of a part of a batch skip blocks in training.
+    fn stochastic_depth(&self, part: BatchPart) -> Option<StochasticDepth> {
         let rate = self.config.model.drop_path;
-        (rate > 0.0).then_some(StochasticDepth {
-            rate,
-            seed: self.seed,
-            batch: self.batch,
-            first,
-        })
+        (rate > 0.0).then_some(StochasticDepth { rate, part })
     }
 
     /// Returns the embeddings of what the trunk returns.
-    fn embeddings(&self, context: &ForwardContext, maps: &Maps) -> Forward {
+    fn embeddings(
+        &self,
+        context: &ForwardContext,
+        part: Option<&BatchPart>,
+        maps: &Maps,
+    ) -> Forward {
         let context = &context.in_single_precision();
         if !self.heads.are_none() {
             let prepared = |map: &Tensor, pool: &Pool| self.prepared(context, map, pool);
-            return self.heads.forward(context, maps, prepared);
+            return self.heads.forward(context, part, maps, prepared);
         }
         let prepared = self.prepared(context, &maps.last, &self.pool);
         let embeddings = match &self.head {

@@ -189,6 +189,8 @@ mod tests {
             let name = backbone.key();
             let mut config = config(backbone, side);
             config.model.drop_path = 0.2;
+            config.model.heads = [1, 3].map(schema::EmbeddingHead::of_width).to_vec();
+            config.model.heads[1].dropout = 0.4;
             let images = images(8, side);
             let whole = network(&config);
             config.model.checkpointing = true;

@@ -17,6 +17,9 @@ pub struct MethodHead {
     /// Its layers; absent: as `model.head`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Head>,
+    /// The probability with which training sets each input of its last layer to 0 (dropout).
+    #[serde(default, skip_serializing_if = "schema::is_never")]
+    pub dropout: f64,
     /// Weight of its loss in the sum.
     #[serde(default = "one")]
     pub weight: f64,
@@ -48,6 +51,7 @@ impl MethodHead {
             width: self.width,
             tap: self.tap.clone(),
             layers: self.layers.clone(),
+            dropout: self.dropout,
         }
     }
 

@@ -11,7 +11,7 @@ mod training;
 use std::collections::BTreeSet;
 
 use report::Compare;
-use schema::{Dataset, Fold, Loss, OutOfRange, Own, TrainingImages, visible::is_hidden};
+use schema::{Dataset, Fold, Loss, OutOfRange, Own, TrainingImages, can_drop, visible::is_hidden};
 use serde_json::Value;
 
 use super::{
@@ -514,6 +514,11 @@ fn needs(needs: &Counts, key: &str, resources: &Resources) -> Checked {
 
 fn require(holds: bool, key: &str, message: impl Into<String>) -> Checked {
     if holds { Ok(()) } else { fault(key, message) }
+}
+
+fn drop_rate(rate: f64, key: &str) -> Checked {
+    let message = "expected a probability from 0 to below 1";
+    require(can_drop(rate), key, message)
 }
 
 fn is_short(name: &str, most: usize, key: &str) -> Checked {

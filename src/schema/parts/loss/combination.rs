@@ -132,6 +132,12 @@ impl Loss {
             .map_or(BeyondMargin::NoMargin, LossPart::beyond_margin)
     }
 
+    /// True if its terms are of pairs or triplets, among which a cascade of heads can choose.
+    pub fn is_of_tuples(&self) -> bool {
+        self.part()
+            .is_some_and(|part| part.facts().references == ReferenceKind::Tuples)
+    }
+
     /// True if this loss depends on surveys of the training images.
     pub fn needs_survey(&self) -> bool {
         match self {

@@ -144,17 +144,25 @@ fn exception(method: &Method, point: &Point) -> Option<String> {
 
 /// The heads of a model: `heads of 96 + 160 + 256 dimensions`.
 fn heads_in_words(model: &Model) -> String {
-    let head = |head: &EmbeddingHead| match &head.tap {
-        Some(tap) => format!("{} on {tap}", head.width),
-        None => head.width.to_string(),
-    };
-    let heads: Vec<String> = model.heads.iter().map(head).collect();
+    let heads: Vec<String> = model.heads.iter().map(head_in_words).collect();
     let joined = match &model.join {
         Join::Equal => String::new(),
         Join::Width => ", joined by width".to_owned(),
         Join::Factors(factors) => format!(", joined by factors {factors:?}"),
     };
     format!("heads of {} dimensions{joined}", heads.join(" + "))
+}
+
+/// A head as the conditions show it: `170 on block2 with dropout 0.4`.
+fn head_in_words(head: &EmbeddingHead) -> String {
+    let mut words = head.width.to_string();
+    if let Some(tap) = &head.tap {
+        words += &format!(" on {tap}");
+    }
+    if head.dropout > 0.0 {
+        words += &format!(" with dropout {}", head.dropout);
+    }
+    words
 }
 
 /// Each link with its settings: `boost: additive (shrinkage 0.06)`.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use schema::{Model, canonical_json, renamed::as_read};
+use schema::{EmbeddingHead, Model, canonical_json, renamed::as_read};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -393,27 +393,33 @@ fn surveys(point: &Point, method: &Method) -> ComparedSetting {
 /// Returns what a method has between the shared trunk and the last layers of its heads: another trunk, in effect.
 fn below_the_heads(point: &Point, method: &Method) -> ComparedSetting {
     let heads = method.table.model(&point.model).heads;
-    let own = |head: &schema::EmbeddingHead| (head.tap.clone(), head.layers.clone());
+    let own = |head: &EmbeddingHead| (head.tap.clone(), head.layers.clone(), head.dropout);
     let differing: Vec<_> = heads
         .iter()
         .map(own)
-        .filter(|own| *own != (None, None))
+        .filter(|own| *own != (None, None, 0.0))
         .collect();
     let taps: Vec<&str> = heads
         .iter()
         .filter_map(|head| head.tap.as_deref())
         .collect();
-    let shown = match (differing.is_empty(), taps.is_empty()) {
-        (true, _) => "all heads on the last map".to_owned(),
-        (false, true) => "heads with layers of their own".to_owned(),
-        (false, false) => format!("heads on {}", taps.join(", ")),
+    let mut shown = match taps.is_empty() {
+        true => "all heads on the last map".to_owned(),
+        false => format!("heads on {}", taps.join(", ")),
     };
+    if heads.iter().any(has_layers_of_its_own) {
+        shown += ", with layers or dropout of their own";
+    }
     ComparedSetting {
         compared: Compared::Taps,
         key: key_of(method, method.table.heads.as_ref(), "heads", "model.heads"),
         value: canonical_json(&differing),
         shown,
     }
+}
+
+fn has_layers_of_its_own(head: &EmbeddingHead) -> bool {
+    head.layers.is_some() || head.dropout > 0.0
 }
 
 /// The name of a choice.

@@ -278,6 +278,14 @@ fn heads_on_earlier_layers_are_another_trunk_and_heads_alone_are_not() {
             "Contrastive: heads on block3 (Triplet: all heads on the last map)"
         )
     );
+    let dropping = heads("[{ width = 24, dropout = 0.4 }, { width = 40 }]");
+    let (rules, what) = after("loss.contrastive = {}", &dropping);
+    let [own, others] = [", with layers or dropout of their own", ""]
+        .map(|own| format!("all heads on the last map{own}"));
+    assert_eq!(
+        (rules, what),
+        (vec![F1], format!("Contrastive: {own} (Triplet: {others})"))
+    );
 }
 
 #[test]

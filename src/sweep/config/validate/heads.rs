@@ -1,12 +1,10 @@
 //! Heads that make up no embedding, and links that heads cannot have.
 
-use schema::{
-    BeyondMargin, Boost, Cascade, Divide, Head, Join, Loss, Model, ReferenceKind, Sampler,
-};
+use schema::{BeyondMargin, Boost, Cascade, Divide, Head, Join, Loss, Model, Sampler};
 
 use super::{
     super::file::{MethodTable, SweepFile},
-    Checked, Fault, fault, in_range, losses, positive, require,
+    Checked, Fault, drop_rate, fault, in_range, losses, positive, require,
 };
 
 /// Checks the heads of a method: those of its own, or of the model that all share.
@@ -65,6 +63,7 @@ pub(super) fn of_model(model: &Model, key: &dyn Fn(&str) -> String) -> Checked {
         if let Some(head) = &head.layers {
             layers(head, &key("layers"))?;
         }
+        drop_rate(head.dropout, &key("dropout"))?;
         if let Some(name) = &head.tap {
             tap(name, model, &key("tap"))?;
         }
@@ -260,11 +259,7 @@ fn cascaded(
         &key("links.cascade.shares"),
         format!("{shares} shares for {heads} heads"),
     )?;
-    let is_of_tuples = |loss: &Loss| {
-        let part = loss.part();
-        part.is_some_and(|part| part.facts().references == ReferenceKind::Tuples)
-    };
-    if let Some(loss) = method.losses().find(|loss| !is_of_tuples(loss)) {
+    if let Some(loss) = method.losses().find(|loss| !loss.is_of_tuples()) {
         let message = format!(
             "a cascade chooses pairs, and `{}` is no loss of pairs or triplets",
             loss.key()

@@ -2,7 +2,9 @@
 
 use schema::{Backbone, BatchNorm, Gem, Model, Pooling};
 
-use super::{super::file::SweepFile, Checked, Fault, fault, heads, images, positive, require};
+use super::{
+    super::file::SweepFile, Checked, Fault, drop_rate, fault, heads, images, positive, require,
+};
 
 /// Maximum rank of an adapter.
 const MOST_RANKS: u32 = 1024;
@@ -38,11 +40,7 @@ pub(super) fn model(file: &SweepFile) -> Checked {
 
 /// Checks what is done to residual blocks.
 fn blocks(model: &Model) -> Checked {
-    require(
-        (0.0..1.0).contains(&model.drop_path),
-        "model.drop_path",
-        "expected a probability from 0 to below 1",
-    )?;
+    drop_rate(model.drop_path, "model.drop_path")?;
     let asked = [
         ("drop_path", model.drop_path > 0.0),
         ("checkpointing", model.checkpointing),
