@@ -20,7 +20,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{DiskError, parent, whole_file::SUFFIX};
+use rustix::fs::Dir;
+
+use crate::{DiskError, open_folder, parent, whole_file::SUFFIX};
 
 /// A turn that this process has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,12 +79,15 @@ impl Turn {
     /// # Errors
     /// The folder cannot be read.
     pub fn latest(folder: &Path) -> io::Result<u32> {
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
+        let opened = match open_folder(folder) {
+            Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(error),
         };
-        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        // The folder is small, and `fs::read_dir` allocates for a large one.
+        let entries = Dir::new(opened)?;
+        let numbers =
+            entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok());
         Ok(numbers.max().unwrap_or(0))
     }
 

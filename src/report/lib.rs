@@ -73,7 +73,7 @@ pub use page::{
     FailedJob, Page, Retrieval, RetrievedQuery, Search, SearchTrial, SearchedRange, SettingOrigin,
     Timing, page,
 };
-pub use provenance::{EverMeasured, Origin, Provenance, Tried, provenance};
+pub use provenance::{Cost, EverMeasured, Origin, Provenance, Tried, provenance};
 pub use published::{Published, PublishedError};
 pub use results::{Results, parquet_as_text};
 pub use row::{Caption, Row, RunState, Setting, Source, Together};

@@ -5,14 +5,18 @@
 
 mod render;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter::Sum,
+    ops::Add,
+};
 
-use schema::{Computation, Dataset, Metric, RunId, Scores};
+use schema::{Computation, Dataset, Fold, Metric, RunId, Scores};
 
 use crate::{
     Row, Together,
     gather::{Names, RowRuns, gather},
-    key::{Panel, RowKey},
+    key::{DatasetIndex, Panel, RowKey},
 };
 
 /// What is known of how the result of a run was computed.
@@ -33,10 +37,51 @@ pub struct Origin {
 pub struct Tried {
     /// The runs of the sweep that have a result, trials of searches among them.
     pub runs: usize,
-    /// The attempts at all its jobs.
-    pub attempts: Vec<Computation>,
+    /// What all its jobs took.
+    pub cost: Cost,
     /// For each data set, what was ever measured on its test classes.
     pub measured: Vec<EverMeasured>,
+}
+
+/// What attempts at jobs took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Their number.
+    pub attempts: usize,
+    /// Their time in milliseconds.
+    pub milliseconds: u64,
+    /// The time of those that had a GPU.
+    pub on_gpus: u64,
+}
+
+impl Cost {
+    /// Returns the cost of one attempt.
+    pub fn of(attempt: &Computation) -> Cost {
+        let has_gpu = attempt.host.as_ref().is_some_and(|host| host.gpu.is_some());
+        Cost {
+            attempts: 1,
+            milliseconds: attempt.milliseconds,
+            on_gpus: if has_gpu { attempt.milliseconds } else { 0 },
+        }
+    }
+}
+
+impl Add for Cost {
+    type Output = Cost;
+
+    fn add(self, other: Cost) -> Cost {
+        Cost {
+            attempts: self.attempts + other.attempts,
+            milliseconds: self.milliseconds + other.milliseconds,
+            on_gpus: self.on_gpus + other.on_gpus,
+        }
+    }
+}
+
+impl Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
+        costs.fold(Cost::default(), Cost::add)
+    }
 }
 
 /// What all sweeps together have measured on the test classes of a data set.
@@ -86,7 +131,10 @@ pub(crate) struct Compared {
 /// One run.
 #[derive(Clone, Debug)]
 pub(crate) struct RunOrigin {
-    pub(crate) row: Row,
+    pub(crate) dataset: DatasetIndex,
+    pub(crate) seed: u64,
+    pub(crate) fold: Option<Fold>,
+    pub(crate) run: RunId,
     pub(crate) key: RowKey,
     pub(crate) origin: Origin,
     pub(crate) compared: Option<Compared>,
@@ -127,7 +175,10 @@ fn runs_of(line: &RowRuns<'_>, origins: &BTreeMap<RunId, Origin>) -> Vec<RunOrig
         RunOrigin {
             key: line.key.clone(),
             compared: compared(row, &origin, line),
-            row: row.clone(),
+            dataset: line.panel.dataset,
+            seed: row.seed,
+            fold: row.fold,
+            run: row.run,
             origin,
         }
     });
@@ -181,7 +232,12 @@ fn mean(values: &[f64]) -> Option<f64> {
 
 /// Returns the time of some attempts in hours.
 pub(crate) fn hours<'a>(attempts: impl Iterator<Item = &'a Computation>) -> f64 {
-    seconds(attempts) / 3600.0
+    in_hours(attempts.map(|attempt| attempt.milliseconds).sum())
+}
+
+/// Returns milliseconds in hours.
+pub(crate) fn in_hours(milliseconds: u64) -> f64 {
+    milliseconds as f64 / 1000.0 / 3600.0
 }
 
 pub(crate) fn seconds<'a>(attempts: impl Iterator<Item = &'a Computation>) -> f64 {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schema::Computation;
 
 use super::{
-    Compared, EverMeasured, OriginLine, Provenance, RunOrigin, counted, hours, memory, seconds,
+    Compared, Cost, EverMeasured, OriginLine, Provenance, RunOrigin, counted, in_hours, memory,
+    seconds,
 };
 use crate::{
     ReportError,
@@ -145,15 +146,16 @@ impl Provenance {
     }
 
     fn cost(&self) -> String {
-        let attempts = &self.tried.attempts;
-        let has_gpu =
-            |attempt: &&Computation| attempt.host.as_ref().is_some_and(|host| host.gpu.is_some());
-        let on_gpus = hours(attempts.iter().filter(has_gpu));
-        let all = hours(attempts.iter());
-        let attempts = counted(attempts.len(), "attempt");
+        let Cost {
+            attempts,
+            milliseconds,
+            on_gpus,
+        } = self.tried.cost;
         format!(
-            "The sweep took {on_gpus:.2} GPU-hours and {:.2} hours on CPUs, in {attempts}.",
-            all - on_gpus
+            "The sweep took {:.2} GPU-hours and {:.2} hours on CPUs, in {}.",
+            in_hours(on_gpus),
+            in_hours(milliseconds - on_gpus),
+            counted(attempts, "attempt")
         )
     }
 
@@ -185,22 +187,21 @@ impl Provenance {
     }
 
     fn fields(&self, run: &RunOrigin) -> Vec<String> {
-        let (last, row) = (run.last(), &run.row);
+        let last = run.last();
         let host = last.and_then(|last| last.host.as_ref());
         let gpu = host.and_then(|host| host.gpu.as_ref());
-        let dataset = self.names.dataset(&row.dataset);
         let devices: Vec<&str> = run.devices().into_iter().collect();
         let mut fields = vec![
-            dataset.map_or_else(String::new, |dataset| field(self.names.title(dataset))),
+            field(self.names.title(run.dataset)),
             field(self.names.method(&run.key)),
         ];
         let settings = self.names.settings(&run.key);
         fields.extend(settings.iter().map(|setting| field(setting)));
         fields.extend([
-            row.seed.to_string(),
-            row.fold
+            run.seed.to_string(),
+            run.fold
                 .map_or_else(String::new, |fold| fold.index.to_string()),
-            row.run.to_string(),
+            run.run.to_string(),
             field(&devices.join("; ")),
             gpu.map_or_else(String::new, |gpu| field(&gpu.driver)),
             last.map_or_else(String::new, |last| field(&last.sweep)),

@@ -41,7 +41,7 @@ fn example(processors: [&str; 3]) -> Provenance {
     let origins = origins.map(|(row, processor)| (row.run, origin(processor)));
     let tried = Tried {
         runs: 9,
-        attempts: vec![attempt("x", "2026-01-01T10:00:00Z", 7_200_000)],
+        cost: Cost::of(&attempt("x", "2026-01-01T10:00:00Z", 7_200_000)),
         measured: vec![EverMeasured {
             dataset: rows[0].dataset.clone(),
             recipes: 3,

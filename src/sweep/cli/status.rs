@@ -15,6 +15,7 @@ use std::{
 use clap::Args;
 use failures::Failures;
 pub(super) use live::Session;
+use rayon::prelude::*;
 use remarks::Remark;
 use report::RunState;
 use schema::{Breakdown, Failure, Files, RunId, Trained};
@@ -31,8 +32,8 @@ use super::{
 };
 use crate::{
     config::Counts,
-    ledger::{AttemptExit, Cause, Check, Job, Ledger, LedgerError, RunStage},
-    plan::{Plan, difference, freshness, integrity},
+    ledger::{AttemptExit, Cause, Job, Ledger, LedgerError, RunStage},
+    plan::{Plan, difference, freshness},
     shell::CommandLine,
 };
 
@@ -165,8 +166,6 @@ impl Snapshot {
         // Before its results: what a session that has ended by now has published is seen.
         let session = Session::of(plan, ledger)?;
         let workers = Session::of_workers(plan, ledger)?;
-        // Reads all results at once.
-        integrity::of_results(plan, ledger, Check::Sizes)?;
         let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
         let known = tally(&freshness);
         let done = known.values().map(|tally| tally.done).sum();
@@ -199,9 +198,7 @@ impl Snapshot {
             suspects: BTreeSet::new(),
             search_states: studies::states(opened),
         };
-        for &run in plan.runs.keys() {
-            snapshot.add_run(run, plan, ledger)?;
-        }
+        snapshot.add_runs(plan, ledger)?;
         snapshot.add_ensembles(plan, ledger)?;
         if snapshot.runs.finished == 0 && !snapshot.is_running() {
             let cause = difference::cause_of_absence(plan, ledger)?;
@@ -316,6 +313,19 @@ impl Snapshot {
         }
     }
 
+    /// Counts all runs, and adds those that need a look; most only count.
+    fn add_runs(&mut self, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
+        let looked = |(&run, _)| Ok((run, is_plainly_finished(run, plan, ledger)?));
+        let looked = plan.runs.par_iter().map(looked);
+        for (run, is_plain) in looked.collect::<Result<Vec<_>, LedgerError>>()? {
+            match is_plain {
+                true => self.runs.finished += 1,
+                false => self.add_run(run, plan, ledger)?,
+            }
+        }
+        Ok(())
+    }
+
     fn add_run(&mut self, run: RunId, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
         let trained = ledger.trained(run)?;
         if let Some(idle) = trained.as_ref().filter(|trained| trained.was_mostly_idle()) {
@@ -427,6 +437,13 @@ fn resources_in_use(session: Option<&Session>, opened: &Opened) -> BTreeMap<Stri
         (name.to_owned(), InUse { used, total })
     })
     .collect()
+}
+
+/// True if there is nothing to tell of a run but that it has finished.
+fn is_plainly_finished(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<bool, LedgerError> {
+    let trained = ledger.trained(run)?;
+    let is_idle = trained.is_some_and(|trained| trained.was_mostly_idle());
+    Ok(!is_idle && matches!(state_of(run, plan, ledger)?, RunState::Finished(_)))
 }
 
 /// The name of a run's data set, if it has files that can be checked.

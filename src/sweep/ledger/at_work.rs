@@ -3,6 +3,7 @@
 use super::{
     Claimant, Holder, Ledger, LedgerError,
     journal::{self, LatestSession},
+    lock,
 };
 
 impl Ledger {
@@ -11,6 +12,10 @@ impl Ledger {
     /// # Errors
     /// The journal cannot be read.
     pub fn orchestrator(&self) -> Result<Option<(LatestSession, Holder)>, LedgerError> {
+        // Without a lock, there is no need to look for the beginning of a long session.
+        if !lock::may_be_held(self.root()) {
+            return Ok(None);
+        }
         let latest = journal::latest_session(self.root())
             .map_err(LedgerError::io("read the journal of", self.root()))?;
         let open = latest.filter(|latest| !latest.is_closed());

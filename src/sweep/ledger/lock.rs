@@ -163,12 +163,25 @@ pub(super) fn holder(root: &Path, pid: u32) -> Option<Holder> {
     let holder = read_holder(&mut file);
     let is_here = holder.lines().next() == Some(&Writer::here(pid).process());
     let name = named(&holder);
-    let age = file.metadata().and_then(|data| data.modified()).ok()?;
-    let is_fresh = age.elapsed().unwrap_or_default() < FREE_AFTER;
-    // A lock of the system ends with its holder; a lease has to be renewed.
-    let is_locked = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
-    let is_leased = is_fresh && !name.is_empty() && (!is_here || is_alive(pid));
-    (is_locked || is_leased).then_some(Holder { name, is_here })
+    let is_leased = is_fresh(&file) && !name.is_empty() && (!is_here || is_alive(pid));
+    (is_leased || is_locked(&file)).then_some(Holder { name, is_here })
+}
+
+/// True unless it is certain that nobody holds the lock of a results folder, whatever its journal says.
+pub(super) fn may_be_held(root: &Path) -> bool {
+    let file = durable::open(&FolderOf(root).path());
+    file.is_ok_and(|file| is_fresh(&file) || is_locked(&file))
+}
+
+/// True if the system keeps a lock for another process, which ends with that.
+fn is_locked(file: &File) -> bool {
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// True if a file may be a lease, which has to be renewed.
+fn is_fresh(file: &File) -> bool {
+    let renewed = file.metadata().and_then(|data| data.modified());
+    renewed.is_ok_and(|time| time.elapsed().unwrap_or_default() < FREE_AFTER)
 }
 
 impl Drop for Lock {

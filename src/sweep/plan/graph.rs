@@ -56,7 +56,8 @@ pub(crate) fn jobs_before(node: Node, graph: &Graph) -> impl Iterator<Item = Job
 /// A `prepare` for each data set, a `train` for each run, an `evaluate` for each run of the table, an
 /// `ensemble` for each ensemble, a `select` for each study, and one `report`.
 pub(super) fn of(plan: &Plan) -> Graph {
-    let mut graph = Graph::new();
+    let runs = plan.runs.len();
+    let mut graph = Graph::with_capacity(2 * runs, 4 * runs);
     graph.add_node(Node::Report);
     for &run in plan.runs.keys() {
         add_run(&mut graph, run, plan);

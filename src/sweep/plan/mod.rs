@@ -136,10 +136,17 @@ pub struct RowId {
 impl Member {
     /// True if both are of one cell and seed: other folds or label maps of it.
     fn is_beside(&self, other: &Member) -> bool {
-        self.seed == other.seed
-            && self.method == other.method
-            && self.settings == other.settings
-            && self.dataset == other.dataset
+        self.seed == other.seed && self.is_in_row_of(other)
+    }
+
+    /// True if both are written alike in all that makes a row: then they are of one, which few others are.
+    fn is_in_row_of(&self, other: &Member) -> bool {
+        self.settings == other.settings && self.has_method_of(other)
+    }
+
+    /// True if both have the same method on the same data set.
+    fn has_method_of(&self, other: &Member) -> bool {
+        self.method == other.method && self.dataset == other.dataset
     }
 
     /// The row to which it belongs.
@@ -365,8 +372,9 @@ impl Plan {
         let first = self.members.len();
         match expanded {
             Expanded::Fixed(members) => {
+                let inputs = inputs.of_runs(row.inputs);
                 for (member, identity) in members {
-                    self.add_member(member, identity, &inputs.of_runs(row.inputs));
+                    self.add_member(member, identity, &inputs);
                 }
             }
             Expanded::Searched(members, study) => {
@@ -448,6 +456,19 @@ impl Plan {
     /// The first member whose result a run is.
     pub fn member_of(&self, run: RunId) -> Option<&Member> {
         self.members.get(self.runs.get(&run)?.member?)
+    }
+
+    /// Returns for each member the position of the first one of its method on its data set.
+    pub(crate) fn methods_of_members(&self) -> Vec<usize> {
+        let mut firsts = BTreeMap::new();
+        let mut methods = Vec::with_capacity(self.members.len());
+        for alike in self.members.chunk_by(Member::has_method_of) {
+            let first = *firsts
+                .entry(alike[0].method_on_data())
+                .or_insert(methods.len());
+            methods.resize(methods.len() + alike.len(), first);
+        }
+        methods
     }
 
     /// The study with an id.

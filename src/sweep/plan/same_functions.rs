@@ -16,11 +16,12 @@ impl Plan {
         let mut told = BTreeSet::new();
         let is_trained = |member: &&Member| {
             let run = self.runs.get(&member.run);
-            run.is_some_and(|run| run.identity.recipe.training.is_some())
+            let is_known = member.repeat.is_none();
+            is_known && run.is_some_and(|run| run.identity.recipe.training.is_some())
         };
-        let members = self.members.iter().filter(|member| member.repeat.is_none());
-        members
-            .filter(is_trained)
+        let alike = self.members.chunk_by(Member::is_in_row_of);
+        alike
+            .filter_map(|members| members.iter().find(is_trained))
             .filter(|member| told.insert(member.row()))
             .collect()
     }

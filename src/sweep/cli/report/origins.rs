@@ -6,7 +6,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use report::{EverMeasured, Origin, Tried};
+use report::{Cost, EverMeasured, Origin, Tried};
 use schema::{DataId, Identity, Outcome, Recipe, RunId};
 use serde::Serialize;
 
@@ -55,18 +55,20 @@ pub(super) fn tried(opened: &Opened) -> Result<Tried, LedgerError> {
         .chain(plan.data.keys().map(|&data| Job::Prepare(data)))
         .chain(plan.ensembles.keys().map(|&id| Job::Ensemble(id)));
     let jobs: Vec<Job> = jobs.collect();
-    let attempts: Result<Vec<_>, LedgerError> = jobs
-        .into_par_iter()
-        .map(|job| ledger.computations(job))
-        .collect();
+    let costs = jobs.into_par_iter().map(|job| cost(job, ledger));
+    let cost = costs.try_reduce(Cost::default, |one, other| Ok(one + other));
     let runs: Vec<RunId> = runs.copied().collect();
     let ended: Result<Vec<bool>, LedgerError> =
         runs.par_iter().map(|&run| has_ended(run, ledger)).collect();
     Ok(Tried {
         runs: ended?.into_iter().filter(|has_ended| *has_ended).count(),
-        attempts: attempts?.into_iter().flatten().collect(),
+        cost: cost?,
         measured: ever_measured(plan, ledger)?,
     })
+}
+
+fn cost(job: Job, ledger: &Ledger) -> Result<Cost, LedgerError> {
+    Ok(ledger.computations(job)?.iter().map(Cost::of).sum())
 }
 
 fn has_ended(run: RunId, ledger: &Ledger) -> Result<bool, LedgerError> {

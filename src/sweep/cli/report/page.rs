@@ -8,7 +8,7 @@ use report::{FailedJob, Provenance, Search, SearchTrial, SearchedRange, SettingO
 use crate::{
     cli::{Exit, Opened, Target, counted, log_tail::last_lines, plan::origins},
     ledger::{AttemptEnd, Job, JobKind, Ledger, LedgerError, journal},
-    plan::{Member, Plan, RowId, Study, in_words},
+    plan::{Plan, Study, in_words},
     search::{Dimension, TrialOutcome, TrialPoint, number_of_best},
 };
 
@@ -44,6 +44,7 @@ fn failure(job: Job, plan: &Plan, ledger: &Ledger) -> Result<Option<FailedJob>, 
 /// How long the jobs of each kind took for each method, by the journal: the attempts that finished.
 pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
     let jobs: BTreeSet<Job> = plan.jobs().collect();
+    let methods = plan.methods_of_members();
     let mut timings: BTreeMap<Work, Timing> = BTreeMap::new();
     // An unreadable journal costs the times, nothing else.
     let contents = journal::read(ledger.root()).unwrap_or_default();
@@ -52,10 +53,10 @@ pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
         let Some(seconds) = attempt.seconds.filter(|_| is_counted) else {
             continue;
         };
-        let member = method_of(attempt.job, plan);
-        let work = Work::new(attempt.job, member);
-        let timing = timings.entry(work).or_insert_with(|| Timing {
-            title: title(attempt.job, member, plan),
+        let method = member_of(attempt.job, plan).map(|member| methods[member]);
+        let timing = timings.entry(Work::new(attempt.job, method));
+        let timing = timing.or_insert_with(|| Timing {
+            title: title(attempt.job, method, plan),
             jobs: 0,
             seconds: 0.0,
         });
@@ -69,39 +70,37 @@ pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Work {
     Shared(Job),
-    OfMethod(JobKind, RowId),
+    /// Of a method, by the position of its first member.
+    OfMethod(JobKind, usize),
 }
 
 impl Work {
-    fn new(job: Job, member: Option<&Member>) -> Work {
-        match member {
-            Some(member) => Work::OfMethod(job.kind(), member.method_on_data()),
+    fn new(job: Job, method: Option<usize>) -> Work {
+        match method {
+            Some(method) => Work::OfMethod(job.kind(), method),
             None => Work::Shared(job),
         }
     }
 }
 
-fn title(job: Job, member: Option<&Member>, plan: &Plan) -> String {
-    match member {
-        Some(member) => format!("{} {}", job.verb(), plan.name_of_method(member)),
+fn title(job: Job, method: Option<usize>, plan: &Plan) -> String {
+    match method {
+        Some(first) => {
+            let name = plan.name_of_method(&plan.members[first]);
+            format!("{} {name}", job.verb())
+        }
         None => plan.name_of_job(job),
     }
 }
 
-/// Returns a member of the method that a job belongs to; nothing if it belongs to all.
-fn method_of(job: Job, plan: &Plan) -> Option<&Member> {
+/// Returns the position of a member of the method that a job belongs to; nothing if it belongs to all.
+fn member_of(job: Job, plan: &Plan) -> Option<usize> {
     match job {
-        Job::Train(run) | Job::Evaluate(run) => plan.member_of(run).or_else(|| {
-            let (study, _) = plan.trial_of(run)?;
-            plan.members.get(study.members.start)
-        }),
-        Job::Ensemble(id) => {
-            let first = plan
-                .ensembles
-                .get(&id)
-                .and_then(|planned| planned.members.first());
-            first.map(|&position| &plan.members[position])
+        Job::Train(run) | Job::Evaluate(run) => {
+            let member = plan.runs.get(&run).and_then(|planned| planned.member);
+            member.or_else(|| Some(plan.trial_of(run)?.0.members.start))
         }
+        Job::Ensemble(id) => plan.ensembles.get(&id)?.members.first().copied(),
         Job::Prepare(_) => None,
     }
 }
