@@ -687,7 +687,9 @@ def finished(args: argparse.Namespace) -> str:
     for runs in FINISHED:
         with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
             path = Path(folder) / "nothing.toml"
-            path.write_text(NOTHING.replace("RUNS", str(runs)))
+            # A sweep has at most 100,000 seeds.
+            first = runs - args.rounds
+            path.write_text(NOTHING.replace("RUNS", str(first)))
             seconds_of([bench_program(args, "finished"), path, f"{folder}/results"], {})
             usual = [path, "--results", f"{folder}/results"]
             run = ["run", *usual, "--reports", f"{folder}/reports", "--trainer", program(args, "fake-trainer")]
@@ -695,7 +697,7 @@ def finished(args: argparse.Namespace) -> str:
             rounds = [[seconds_of([program(args, "sweep"), *command], {}) for command in commands] for _ in range(args.rounds)]
             # One more seed each time.
             for number, times in enumerate(rounds, 1):
-                path.write_text(NOTHING.replace("RUNS", str(runs + number)))
+                path.write_text(NOTHING.replace("RUNS", str(first + number)))
                 times.append(seconds_of([program(args, "sweep"), *run], {}))
             cells = (f"{statistics.median(times):.2f}" for times in zip(*rounds))
             lines.append(f"| {runs:,} | {' | '.join(cells)} |")
