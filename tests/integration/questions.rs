@@ -169,7 +169,10 @@ fn sweep_show_explains_the_settings_of_every_part() {
         ("regularizers", "regularizer = { lp_norm = .. }"),
         ("strategies", "strategy = \"gp\""),
         ("data", "Recall@1, 10, 100, 1000"),
-        ("presets", "presets/xbm"),
+        (
+            "presets",
+            "research-xbm trains on Stanford Online Products.",
+        ),
         ("protocol", "protocol = \"reality_check\""),
         ("rules", "F1"),
     ];

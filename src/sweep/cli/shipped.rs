@@ -26,20 +26,20 @@ pub(super) fn all() -> Vec<Shipped> {
 }
 
 impl Shipped {
-    /// Returns the first sentence of the comment at its beginning.
-    pub(super) fn title(&self) -> String {
-        let comment = self.text.lines().take_while(|line| line.starts_with('#'));
-        let comment: Vec<&str> = comment
-            .map(|line| line.trim_start_matches(['#', ' ']))
-            .collect();
-        let comment = comment.join(" ");
-        let end = comment.find(". ").map_or(comment.len(), |end| end + 1);
-        comment[..end].to_owned()
-    }
-
     /// True if it builds on another file, which a copy of it would lack.
     pub(super) fn builds_on_another(&self) -> bool {
         let extends = self.text.lines().find(|line| line.starts_with("extends"));
         extends.is_some_and(|line| line.contains(".toml"))
     }
+}
+
+/// Returns the first sentence of the comment at the beginning of a sweep file or a preset.
+pub(super) fn title(text: &str) -> String {
+    let comment = text.lines().take_while(|line| line.starts_with('#'));
+    let comment: Vec<&str> = comment
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .collect();
+    let comment = comment.join(" ");
+    let end = comment.find(". ").map_or(comment.len(), |end| end + 1);
+    comment[..end].to_owned()
 }

@@ -199,7 +199,7 @@ impl Kind {
     }
 }
 
-/// The text of the preset of this name, or the names and first words of all whose name contains it.
+/// The text of the preset of this name, or the names and titles of all whose name contains it.
 fn presets(wanted: &str) -> Vec<Entry> {
     if let Some(text) = presets::text(wanted) {
         return vec![Entry::of_text(wanted, text)];
@@ -207,11 +207,10 @@ fn presets(wanted: &str) -> Vec<Entry> {
     let all = presets::names().filter(|name| name.contains(wanted));
     let entry = |name: &str| {
         let text = presets::text(name).unwrap_or_default();
-        let first = text.lines().next().unwrap_or_default();
         Entry {
             name: name.to_owned(),
             heading: format!("presets/{name}"),
-            description: first.trim_start_matches("# ").to_owned(),
+            description: shipped::title(text),
             ..Entry::default()
         }
     };
@@ -228,7 +227,7 @@ fn sweeps(wanted: &str) -> Vec<Entry> {
     let entry = |shipped: &shipped::Shipped| Entry {
         name: shipped.name.to_owned(),
         heading: shipped.name.to_owned(),
-        description: shipped.title(),
+        description: shipped::title(shipped.text),
         ..Entry::default()
     };
     named.map(entry).collect()
