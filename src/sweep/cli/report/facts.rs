@@ -153,14 +153,17 @@ fn heads_in_words(model: &Model) -> String {
     format!("heads of {} dimensions{joined}", heads.join(" + "))
 }
 
-/// A head as the conditions show it: `170 on block2 with dropout 0.4`.
+/// A head as the conditions show it: `170 on block2 with mlp (hidden [1024]) and dropout 0.7`.
 fn head_in_words(head: &EmbeddingHead) -> String {
     let mut words = head.width.to_string();
     if let Some(tap) = &head.tap {
         words += &format!(" on {tap}");
     }
-    if head.dropout > 0.0 {
-        words += &format!(" with dropout {}", head.dropout);
+    let layers = head.layers.as_ref().map(in_words);
+    let dropout = (head.dropout > 0.0).then(|| format!("dropout {}", head.dropout));
+    let own: Vec<String> = layers.into_iter().chain(dropout).collect();
+    if !own.is_empty() {
+        words += &format!(" with {}", own.join(" and "));
     }
     words
 }
@@ -347,4 +350,27 @@ fn selection(sweep: &Sweep) -> Option<String> {
     Some(format!(
         "Weights were chosen by validation {select} on {held_out}; test classes chose nothing."
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::{Head, Mlp};
+
+    use super::*;
+
+    #[test]
+    fn a_head_is_shown_with_its_tap_its_layers_and_its_dropout() {
+        let plain = EmbeddingHead::of_width(170);
+        assert_eq!(head_in_words(&plain), "170");
+        let tapped = EmbeddingHead {
+            tap: Some("block2".to_owned()),
+            layers: Some(Head::Mlp(Mlp { hidden: vec![1024] })),
+            dropout: 0.7,
+            ..plain
+        };
+        assert_eq!(
+            head_in_words(&tapped),
+            "170 on block2 with mlp (hidden [1024]) and dropout 0.7"
+        );
+    }
 }
