@@ -70,6 +70,7 @@ impl Network {
         let context = ForwardContext {
             parameters: &parameters,
             adapters: Adapters::Ignored,
+            mixes_precisions: false,
             ..self.context(false)
         };
         let mut forward = |inputs: &[Tensor]| {

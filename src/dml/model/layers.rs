@@ -11,7 +11,7 @@
 //! direction saves a pass over the map. On a GPU, the many small operations of folding take longer than
 //! that pass.
 
-use std::sync::Arc;
+use std::{array, sync::Arc};
 
 use schema::Lora;
 use tch::{Kind, Tensor};
@@ -135,6 +135,9 @@ pub(super) struct ForwardContext<'a> {
     pub(super) batch_statistics: bool,
     /// True if norms with running statistics are folded into their convolutions.
     pub(super) folds_norms: bool,
+    /// True if layer norms take maps in half precision as they are, with scales in single precision: on the CPU, where both
+    /// forms compute in single precision. Not in modules for use elsewhere.
+    pub(super) mixes_precisions: bool,
     /// The dtype of maps.
     pub(super) dtype: Kind,
     /// Where what adapters add is added.
@@ -177,6 +180,7 @@ pub(super) struct LastingContext {
     frozen: Vec<bool>,
     batch_statistics: bool,
     folds_norms: bool,
+    mixes_precisions: bool,
     dtype: Kind,
     adapters: Adapters,
     stochastic_depth: Option<StochasticDepth>,
@@ -196,6 +200,7 @@ impl LastingContext {
             frozen: context.frozen.to_vec(),
             batch_statistics: context.batch_statistics,
             folds_norms: context.folds_norms,
+            mixes_precisions: context.mixes_precisions,
             dtype: context.dtype,
             adapters: context.adapters,
             stochastic_depth: context.stochastic_depth,
@@ -209,6 +214,7 @@ impl LastingContext {
             frozen: &self.frozen,
             batch_statistics: self.batch_statistics,
             folds_norms: self.folds_norms,
+            mixes_precisions: self.mixes_precisions,
             dtype: self.dtype,
             adapters: self.adapters,
             stochastic_depth: self.stochastic_depth,
@@ -714,15 +720,19 @@ impl LayerNorm {
 
     pub(super) fn forward(&self, context: &ForwardContext, features: &Tensor) -> Tensor {
         let (scale, shift) = (context.master(self.scale), context.master(self.shift));
-        let normed = features.to_kind(Kind::Float).layer_norm(
-            self.width,
-            Some(scale),
-            Some(shift),
-            self.epsilon,
-            true,
-        );
+        let features = match context.mixes_precisions && features.kind() == context.dtype {
+            true => features.shallow_clone(),
+            false => features.to_kind(Kind::Float),
+        };
+        let normed = features.layer_norm(self.width, Some(scale), Some(shift), self.epsilon, true);
         normed.to_kind(context.dtype)
     }
+}
+
+/// Returns the `N` parts `[..]` of a tensor `[N, ..]`, whose gradients are joined in one operation.
+pub(super) fn parts<const N: usize>(joined: &Tensor) -> [Tensor; N] {
+    let parts = joined.unbind(0);
+    array::from_fn(|part| parts[part].shallow_clone())
 }
 
 /// Returns a map in channels-last memory format, in which libtorch convolves fastest on the CPU.

@@ -269,6 +269,7 @@ impl Network {
             frozen: &self.tensors.frozen,
             batch_statistics: train && self.config.model.batch_norm == BatchNorm::Train,
             folds_norms: self.device() == Device::Cpu,
+            mixes_precisions: self.device() == Device::Cpu,
             dtype: dtype(self.config.model.precision),
             adapters: match train {
                 true => Adapters::Apart,

@@ -63,6 +63,7 @@ mod tests {
         let dtype = Kind::Double;
         let context = ForwardContext {
             folds_norms: true,
+            mixes_precisions: false,
             parameters,
             statistics: &[],
             frozen: &frozen,

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 use super::{
     depth::Branch,
     layers::{
-        Conv, Convolutions, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape,
+        self, Conv, Convolutions, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape,
     },
     residual::{Recomputable, StageBlocks},
     trunk::{BuildTrunk, Trunk, TrunkInput},
@@ -288,22 +288,16 @@ impl Block {
         let parts = parts
             .view([-1, count, places, 3, self.heads, HEAD_WIDTH])
             .permute([3, 0, 1, 4, 2, 5]);
-        let [queries, keys, values] = [0, 1, 2].map(|part| parts.get(part));
+        let [queries, keys, values] = layers::parts(&parts);
         let added = self.added(context);
         let added = match &windows.apart {
             Some(apart) => added + apart.to_kind(context.dtype),
             None => added,
         };
-        let found = Tensor::scaled_dot_product_attention(
-            &queries,
-            &keys,
-            &values,
-            Some(&added),
-            0.0,
-            false,
-            None,
-            false,
-        );
+        // The fused kernel of the CPU takes no trained mask, and what libtorch falls back to computes in single precision.
+        let queries = queries * (HEAD_WIDTH as f64).powf(-0.5);
+        let scores = queries.matmul(&keys.transpose(-2, -1)) + added;
+        let found = scores.softmax(-1, context.dtype).matmul(&values);
         let found = found.transpose(2, 3).reshape([-1, count, places, width]);
         self.projection.forward(context, &found)
     }

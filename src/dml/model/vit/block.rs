@@ -6,7 +6,7 @@ use super::{HEAD_WIDTH, positions::Turned};
 use crate::{
     model::{
         depth::Branch,
-        layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
+        layers::{self, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
     },
     parameters::Init,
 };
@@ -191,7 +191,7 @@ impl Block {
         let parts = parts
             .view([-1, count, 3, self.heads, HEAD_WIDTH])
             .permute([2, 0, 3, 1, 4]);
-        let [queries, keys, values] = [0, 1, 2].map(|part| parts.get(part));
+        let [queries, keys, values] = layers::parts(&parts);
         let [queries, keys] = match turned {
             Some(turned) => [queries, keys].map(|part| turned.of(&part)),
             None => [queries, keys],

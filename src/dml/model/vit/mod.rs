@@ -386,6 +386,7 @@ mod tests {
             frozen: &[],
             batch_statistics: false,
             folds_norms: false,
+            mixes_precisions: false,
             dtype: Kind::Float,
             adapters: Adapters::Ignored,
             stochastic_depth: None,

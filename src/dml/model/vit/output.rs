@@ -8,7 +8,7 @@ use super::{
     block::{Layers, attended, mean},
 };
 use crate::{
-    model::layers::{ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
+    model::layers::{self, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter},
     parameters::Init,
 };
 
@@ -92,7 +92,7 @@ impl AttentionPool {
         let parts = parts
             .view([-1, count, 2, self.heads, HEAD_WIDTH])
             .permute([2, 0, 3, 1, 4]);
-        let [keys, values] = [0, 1].map(|part| parts.get(part));
+        let [keys, values] = layers::parts(&parts);
         let query = self
             .queries
             .forward(context, &context.parameter(self.query));
