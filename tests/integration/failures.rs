@@ -162,10 +162,13 @@ fn a_limit_on_the_size_of_files_stops_the_sweep_with_a_clear_message() {
 #[test]
 fn an_interrupted_sweep_keeps_its_checkpoints_and_leaves_no_trainer_behind() {
     let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 400")).slowly(20);
-    let mut child = desk.start();
+    let child = desk.start();
     wait_for(|| !desk.in_runs_if_any("checkpoint.safetensors").is_empty());
     interrupt(&child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("a second Ctrl-C kills what runs"), "{told}");
     desk.assert_no_orphans();
     desk.sweep(&["status", "sweep.toml"])
         .assert_says("has a checkpoint");

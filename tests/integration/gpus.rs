@@ -167,7 +167,7 @@ fn a_run_without_room_beside_another_is_repeated_alone_and_fails_with_what_it_ne
     small
         .run()
         .assert_code(2)
-        .assert_says("alone on gpu 0 it needs more than there are: 20.0 GB");
+        .assert_says("alone on a GPU of 20.0 GB, it needs more");
 }
 
 #[test]

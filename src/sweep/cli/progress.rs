@@ -425,6 +425,14 @@ impl Watcher for Progress {
         ));
     }
 
+    fn stopping(&mut self, running: usize) {
+        let stopping = Tone::Doubtful.word("stopping");
+        let jobs = counted(running, "running job");
+        self.say(&format!(
+            "{stopping} {jobs}, with checkpoints; a second Ctrl-C kills what runs"
+        ));
+    }
+
     fn selected(&mut self, plan: &Plan, study: &Study) {
         let selected = Tone::Good.word("selected");
         self.say(&format!("{selected} {}", outcome(study, plan)));

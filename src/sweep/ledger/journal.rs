@@ -484,6 +484,19 @@ impl LatestSession {
         }
         running
     }
+
+    /// Returns the places that are not used any more, each with its last failure.
+    pub fn left_out(&self) -> BTreeMap<String, String> {
+        let of_entry = |entry: &JournalEntry| match &entry.what {
+            Decision::LeftOut { place, message } => Some((place.clone(), message.clone())),
+            Decision::Opened { .. }
+            | Decision::Started { .. }
+            | Decision::Ended { .. }
+            | Decision::Selected { .. }
+            | Decision::Closed => None,
+        };
+        self.entries.iter().filter_map(of_entry).collect()
+    }
 }
 
 /// Returns the last session of these entries, if its beginning is among them.
@@ -613,6 +626,8 @@ mod tests {
         }
         let session = latest_session(folder.path()).unwrap().unwrap();
         assert_eq!((session.pid, session.entries.len()), (2, 20));
+        let left_out: Vec<String> = session.left_out().into_keys().collect();
+        assert_eq!(left_out, ["gpu0"]);
         assert!(!session.is_closed());
         journal.append(Decision::Closed).unwrap();
         assert!(latest_session(folder.path()).unwrap().unwrap().is_closed());

@@ -56,6 +56,8 @@ pub trait Watcher {
     fn awaits_others(&mut self, place: &Place, bytes: u64);
     /// At most this number of attempts runs at a time from now on, because main memory was short.
     fn runs_fewer(&mut self, at_most: usize);
+    /// An interrupt asks this number of running attempts to write checkpoints and end; the next one kills them.
+    fn stopping(&mut self, running: usize);
     /// A study ended.
     fn selected(&mut self, plan: &Plan, study: &Study);
     /// The plan has new jobs.

@@ -712,7 +712,7 @@ impl Scheduler {
         vec![self.try_again(job, class, message)]
     }
 
-    /// Describes the memory of an attempt that was alone and had too little.
+    /// Describes the memory of an attempt that was alone and had too little. Failures on equal GPUs have the same words.
     fn needed_memory(&self, ended: EndedAttempt) -> String {
         let at = self.places.place_of(ended.slot);
         let place = self.places.facts(at);
@@ -722,16 +722,14 @@ impl Scheduler {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
         let of_others = match self.places.others(at) {
             0 => String::new(),
-            bytes => format!(", {:.1} GB of them taken by others", gigabytes(bytes)),
+            bytes => format!(", of which others take {:.1} GB", gigabytes(bytes)),
         };
         let measured = match ended.peak {
             0 => String::new(),
             bytes => format!(" took {:.1} GB and", gigabytes(bytes)),
         };
-        let (name, memory) = (&place.name, gigabytes(memory));
-        format!(
-            "; alone on {name} it{measured} needs more than there are: {memory:.1} GB{of_others}"
-        )
+        let memory = gigabytes(memory);
+        format!("; alone on a GPU of {memory:.1} GB{of_others}, it{measured} needs more")
     }
 
     /// Tries a job again while fewer run at a time, unless nothing ran beside it.

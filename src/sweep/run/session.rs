@@ -661,6 +661,7 @@ impl Running<'_, '_> {
             if self.session.role.counted(interrupts) > self.interrupts {
                 self.interrupts += 1;
                 self.waiting.clear();
+                self.tell_interrupt(watcher);
                 return Ok(Input::Interrupt);
             }
             let left = TICK.saturating_sub(self.last_tick.elapsed());
@@ -672,6 +673,14 @@ impl Running<'_, '_> {
             {
                 return Ok(input);
             }
+        }
+    }
+
+    /// Tells of the first interrupt: attempts may take a while to end. Those of a worker are killed by the batch system.
+    fn tell_interrupt(&self, watcher: &mut dyn Watcher) {
+        let is_first = self.interrupts == 1 && !self.session.role.is_worker();
+        if is_first && !self.attempts.is_empty() {
+            watcher.stopping(self.attempts.len());
         }
     }
 

@@ -4,6 +4,7 @@
 //! trainer wrote them, say how far it is.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -29,6 +30,9 @@ pub(in crate::cli) struct Session {
     pub(super) seconds: f64,
     /// What runs now, by slot.
     pub(super) attempts: Vec<LiveAttempt>,
+    /// The places that it does not use any more, each with its last failure.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    left_out: BTreeMap<String, String>,
 }
 
 /// An attempt that runs now.
@@ -93,6 +97,7 @@ impl Session {
         let mut attempts: Vec<LiveAttempt> = attempts.collect();
         attempts.sort_by(|one, other| one.slot.cmp(&other.slot));
         Session {
+            left_out: latest.left_out(),
             sweep: latest.sweep,
             process,
             seconds: seconds_since(latest.since),
@@ -111,6 +116,10 @@ impl Session {
         }
         let mut lines = vec![format!("  running for {since}: {}", self.process)];
         lines.extend(self.attempts.iter().map(LiveAttempt::line));
+        let left_out = self.left_out.iter();
+        lines.extend(
+            left_out.map(|(place, message)| format!("  warning   {place} is left out: {message}")),
+        );
         lines
     }
 

@@ -698,7 +698,7 @@ fn a_run_larger_than_every_gpu_is_tried_alone_at_the_largest_and_fails_with_what
         messages.into_inner(),
         [
             "",
-            "; alone on gpu 1 it took 107.4 GB and needs more than there are: 85.9 GB"
+            "; alone on a GPU of 85.9 GB, it took 107.4 GB and needs more"
         ]
     );
 }
