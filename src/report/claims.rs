@@ -160,7 +160,7 @@ impl OfRows<'_, '_> {
         statements
     }
 
-    /// What is not settled. Where no test is possible with the runner-up, that is all there is to say.
+    /// What is not settled. Where no test is possible with the runner-up, that is said once.
     fn open(&self, others: &[CellIndex]) -> Vec<Statement> {
         let open = others.iter().copied().filter(|cell| {
             !matches!(
@@ -168,21 +168,20 @@ impl OfRows<'_, '_> {
                 Some(Significance::Equal | Significance::Worse)
             )
         });
-        let open: Vec<CellIndex> = open.collect();
+        let mut compared: Vec<(CellIndex, &Comparison)> = open
+            .filter_map(|cell| Some((cell, self.comparisons.get(cell)?)))
+            .collect();
         let mut statements = Vec::new();
-        for &cell in open.iter().take(NAMED) {
-            let Some(comparison) = self.comparisons.get(cell) else {
-                continue;
-            };
-            if comparison.test.is_none() {
-                if statements.is_empty() {
-                    statements.push(Statement::TooFew {
-                        have: comparison.repetitions,
-                        needed: FEWEST.saturating_sub(comparison.repetitions.count),
-                    });
-                }
-                continue;
-            }
+        if let Some((_, runner_up)) = compared.first()
+            && runner_up.test.is_none()
+        {
+            statements.push(Statement::TooFew {
+                have: runner_up.repetitions,
+                needed: FEWEST.saturating_sub(runner_up.repetitions.count),
+            });
+        }
+        compared.retain(|(_, comparison)| comparison.test.is_some());
+        for &(cell, comparison) in compared.iter().take(NAMED) {
             statements.push(Statement::Open {
                 row: self.key(cell),
                 against: self.key(comparison.reference),
@@ -191,9 +190,9 @@ impl OfRows<'_, '_> {
                 settled: settled(comparison),
             });
         }
-        if open.len() > NAMED {
+        if compared.len() > NAMED {
             statements.push(Statement::OpenForMore {
-                rows: open.len() - NAMED,
+                rows: compared.len() - NAMED,
             });
         }
         statements

@@ -1009,6 +1009,21 @@ fn many_rows_below_one_without_training_are_counted() {
 }
 
 #[test]
+fn with_one_seed_it_is_said_once_that_nothing_can_be_claimed() {
+    let mut rows = Vec::new();
+    for number in 0..9 {
+        rows.push(row("A", &format!("Row {number}"), 0, finished(0.5, 0.3)));
+    }
+    let markdown = table_of(&rows).markdown();
+    let told = markdown.lines().filter(|line| line.starts_with("- A: "));
+    let told: Vec<&str> = told.collect();
+    assert_eq!(
+        told,
+        ["- A: nothing can be claimed with one seed. A test needs at least 2 more."]
+    );
+}
+
+#[test]
 fn a_significant_difference_is_claimed_with_its_interval() {
     let mut rows = Vec::new();
     for (seed, noise) in [0.001, -0.001, 0.002, 0.0].into_iter().enumerate() {
