@@ -122,7 +122,7 @@ note() { rows+=("$(printf '%-46s %-7s %s' "$1" "$2" "$3")"); }
 pass() { note "$1" ok "$2"; }
 fail() { note "$1" FAILED "$2"; failed=1; }
 
-# fail_with WHAT NAME [WHY]: the log of NAME says more, and its end is printed: files do not always come back from there.
+# fail_with WHAT NAME [WHY]: also prints the end of the log of NAME, which is all that whoever reads only the output sees.
 fail_with() {
     fail "$1" "${3:+$3; }see $work/$2.log"
     printf '\n-- the end of %s:\n' "$work/$2.log"

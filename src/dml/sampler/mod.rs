@@ -70,14 +70,9 @@ impl BatchSampler {
     /// [`ClassSurvey::nearest`](crate::survey::ClassSurvey::nearest).
     #[must_use]
     pub fn surveyed(&self, nearest: Arc<[Vec<usize>]>) -> BatchSampler {
-        let images = LabeledImages {
-            nearest: Some(nearest),
-            ..self.images.clone()
-        };
-        BatchSampler {
-            images,
-            ..self.clone()
-        }
+        let mut sampler = self.clone();
+        sampler.images.nearest = Some(nearest);
+        sampler
     }
 
     /// Returns how many impostors of each image batches need from a survey; 0 if they need none.
@@ -88,14 +83,9 @@ impl BatchSampler {
     /// Returns this sampler with the impostors of each image.
     #[must_use]
     pub fn with_impostors(&self, impostors: Arc<Impostors>) -> BatchSampler {
-        let images = LabeledImages {
-            impostors: Some(impostors),
-            ..self.images.clone()
-        };
-        BatchSampler {
-            images,
-            ..self.clone()
-        }
+        let mut sampler = self.clone();
+        sampler.images.impostors = Some(impostors);
+        sampler
     }
 
     /// Returns this sampler with batches of the images of one head each, in turn. Images alone of their class there are left

@@ -139,7 +139,7 @@ impl Member {
         self.seed == other.seed && self.is_in_row_of(other)
     }
 
-    /// True if both are written alike in all that makes a row: then they are of one, which few others are.
+    /// True if all that makes a row is written alike in both. Two members of one row may also be written differently.
     fn is_in_row_of(&self, other: &Member) -> bool {
         self.settings == other.settings && self.has_method_of(other)
     }
