@@ -32,8 +32,8 @@ fn main() -> Result<(), Failed> {
         Plan::with(&sweep, &ledger, Arithmetic::Here(here)).map_err(|error| error.to_string())?;
     let mut attempts = Attempts::begin(&sweep.name, &ledger)?;
     for (&run, planned) in &plan.runs {
-        let metrics = sweep.report.metrics(&planned.identity.recipe.dataset);
-        ledger.describe_run(&planned.identity)?;
+        let metrics = sweep.report.metrics(&planned.unseeded.recipe.dataset);
+        ledger.describe_run(&planned.identity())?;
         attempts.make(Job::Train(run), || publish_trained(run, &ledger))?;
         attempts.make(Job::Evaluate(run), || {
             publish_record(run, &metrics, &ledger)

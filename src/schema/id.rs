@@ -39,6 +39,19 @@ impl Identity {
         RunId(short_hash(self))
     }
 
+    /// Returns the same with another seed.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Identity {
+        let recipe = Recipe {
+            seed,
+            ..self.recipe.clone()
+        };
+        Identity {
+            recipe,
+            ..self.clone()
+        }
+    }
+
     /// Returns the ids of the runs that differ from this one in the seed alone, much faster than one by
     /// one: everything but the seed is serialized once.
     pub fn runs(&self, seeds: &[u64]) -> Vec<RunId> {

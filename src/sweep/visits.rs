@@ -120,6 +120,12 @@ impl<'m, K: Ord, V> IntoIterator for &'m VisitedMap<K, V> {
     }
 }
 
+impl<K: Ord, V> FromIterator<(K, V)> for VisitedMap<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(values: I) -> VisitedMap<K, V> {
+        VisitedMap(values.into_iter().collect())
+    }
+}
+
 impl<K: Ord, V> Extend<(K, V)> for VisitedMap<K, V> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, values: I) {
         for (key, value) in values {

@@ -17,14 +17,14 @@ use crate::{
 /// others that are.
 pub fn restrict(chunk: &BTreeSet<Job>, freshness: &mut FreshnessOf, plan: &Plan) -> Vec<Job> {
     // The graph of a plan has no cycle.
-    let order = toposort(&plan.graph, None).unwrap_or_default();
+    let order = toposort(plan.graph(), None).unwrap_or_default();
     let mut left_out = BTreeSet::new();
     for node in order {
         let Some(job) = node.job() else {
             continue;
         };
         let has_to_run = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
-        let waits = || jobs_before(node, &plan.graph).any(|before| left_out.contains(&before));
+        let waits = || jobs_before(node, plan.graph()).any(|before| left_out.contains(&before));
         if has_to_run && (!chunk.contains(&job) || waits()) {
             left_out.insert(job);
         }

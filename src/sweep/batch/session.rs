@@ -581,7 +581,7 @@ impl Watching<'_, '_> {
             return Ok(());
         };
         let evaluate = Node::Job(Job::Evaluate(run));
-        let waiting = self.session.plan.graph.neighbors(evaluate);
+        let waiting = self.session.plan.graph().neighbors(evaluate);
         let ensembles: Vec<Job> = waiting.filter_map(Node::job).collect();
         for ensemble in ensembles {
             if self.is_done(ensemble)? {

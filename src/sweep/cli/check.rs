@@ -136,7 +136,7 @@ impl Comparison {
             let path = folder.path().join(file.file_name());
             durable::write(&path, content).map_err(Exit::stuck)?;
         }
-        let recipe = |run: &RunId| plan.runs[run].identity.recipe.clone();
+        let recipe = |run: &RunId| plan.runs[run].recipe();
         let work = CompareWork {
             recipes: runs.iter().map(recipe).collect(),
             scripts: Some(folder.path().to_owned()),
@@ -182,7 +182,7 @@ fn trained_rows(plan: &Plan) -> usize {
 /// False if it is known that nothing is trained for a member.
 fn is_trained(plan: &Plan, member: &Member) -> bool {
     let run = plan.runs.get(&member.run);
-    run.is_none_or(|run| run.identity.recipe.training.is_some())
+    run.is_none_or(|run| run.unseeded.recipe.training.is_some())
 }
 
 /// Warns if the disk has less room than the sweep takes with this number of repetitions of each training.

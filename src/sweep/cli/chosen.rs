@@ -148,7 +148,7 @@ fn ambiguous(method: &str, why: &str) -> Exit {
 
 /// Returns the validation score that the weights of a run were chosen by.
 fn validation(run: RunId, opened: &Opened) -> Result<Option<(Metric, f64)>, LedgerError> {
-    let recipe = &opened.plan.runs[&run].identity.recipe;
+    let recipe = &opened.plan.runs[&run].unseeded.recipe;
     let trained = opened.ledger.trained(run)?;
     let scores = trained.and_then(|trained| trained.validation);
     Ok(recipe.training.as_ref().and_then(|training| {

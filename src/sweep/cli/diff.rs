@@ -254,7 +254,7 @@ fn members_without<'p>(plan: &'p Plan, other: &'p Plan) -> impl Iterator<Item = 
 }
 
 fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec<Change> {
-    let stored = |plan: &Plan, run: &RunId| difference::stored(&plan.runs[run].identity);
+    let stored = |plan: &Plan, run: &RunId| difference::stored(&plan.runs[run].identity());
     let pairs: Vec<&(RunId, RunId)> = pairs.iter().collect();
     let compared: Vec<Vec<Difference>> = pairs
         .par_iter()

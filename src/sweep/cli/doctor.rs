@@ -328,10 +328,10 @@ impl DeterminismCheck<'_> {
         let trained = plan
             .members
             .iter()
-            .find(|member| plan.runs[&member.run].identity.recipe.training.is_some());
+            .find(|member| plan.runs[&member.run].unseeded.recipe.training.is_some());
         let member = trained.ok_or_else(|| Exit::mistake("the sweep trains nothing"))?;
         let run = &plan.runs[&member.run];
-        let mut recipe = run.identity.recipe.clone();
+        let mut recipe = run.recipe();
         if let Some(training) = &mut recipe.training {
             training.steps = STEPS;
             training.labels = Labels::True;

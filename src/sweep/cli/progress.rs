@@ -697,7 +697,7 @@ fn weight(job: Job, plan: &Plan) -> u64 {
 
 fn steps(planned: &PlannedRun) -> u64 {
     planned
-        .identity
+        .unseeded
         .recipe
         .training
         .as_ref()

@@ -478,10 +478,10 @@ pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
         })
         .collect();
     let without_weights = opened.plan.runs.values().filter(|run| {
-        run.weights.is_none() && run.identity.recipe.model.backbone.weights().is_some()
+        run.weights.is_none() && run.unseeded.recipe.model.backbone.weights().is_some()
     });
     let usual: BTreeSet<String> = without_weights
-        .filter_map(|run| run.identity.recipe.model.backbone.part().usual_weights())
+        .filter_map(|run| run.unseeded.recipe.model.backbone.part().usual_weights())
         .map(|page| format!("the weights that most papers use are at {page}"))
         .collect();
     let list = missing.join("\n       ");

@@ -195,7 +195,7 @@ fn guessed_bytes(job: Job, plan: &Plan) -> u64 {
     match &job {
         Job::Train(run) => {
             let run = plan.runs.get(run);
-            run.and_then(|run| run.identity.recipe.bytes_to_train())
+            run.and_then(|run| run.unseeded.recipe.bytes_to_train())
                 .unwrap_or(0)
         }
         Job::Evaluate(_) | Job::Prepare(_) | Job::Ensemble(_) => 0,

@@ -280,7 +280,7 @@ fn request(source: Source, evaluated: &Evaluated, opened: &Opened) -> KeptResult
         Source::Run(run) => vec![run],
         Source::Ensemble(ensemble) => plan.ensembles[&ensemble].runs.clone(),
     };
-    let recipe = |run: RunId| plan.runs[&run].identity.recipe.clone();
+    let recipe = |run: RunId| plan.runs[&run].recipe();
     KeptResult {
         members: runs
             .iter()

@@ -133,7 +133,7 @@ impl Story {
         let of = sweeps
             .iter()
             .find(|opened| opened.plan.runs.contains_key(&run));
-        let planned = of.map(|opened| difference::stored(&opened.plan.runs[&run].identity));
+        let planned = of.map(|opened| difference::stored(&opened.plan.runs[&run].identity()));
         let identity = match planned {
             Some(identity) => Some(identity),
             None => ledger.identity(run)?,

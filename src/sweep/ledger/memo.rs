@@ -6,20 +6,21 @@
 //! A frozen memo looks at each file once: all that a command prints is about the same moment.
 
 use std::{
-    collections::HashMap,
     fs::{self, Metadata},
     hash::Hash,
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use dashmap::DashMap;
+
 /// The contents of the files of one kind, shared by all copies of a ledger; `K` tells whose file it is.
 #[derive(Debug)]
-pub(super) struct Memo<K, T> {
-    files: Arc<Mutex<HashMap<K, Found<T>>>>,
+pub(super) struct Memo<K: Eq + Hash, T> {
+    files: Arc<DashMap<K, Found<T>>>,
     is_frozen: bool,
 }
 
@@ -34,7 +35,7 @@ struct Found<T> {
     is_final: bool,
 }
 
-impl<K, T> Clone for Memo<K, T> {
+impl<K: Eq + Hash, T> Clone for Memo<K, T> {
     fn clone(&self) -> Memo<K, T> {
         Memo {
             files: Arc::clone(&self.files),
@@ -43,7 +44,7 @@ impl<K, T> Clone for Memo<K, T> {
     }
 }
 
-impl<K, T> Default for Memo<K, T> {
+impl<K: Eq + Hash, T> Default for Memo<K, T> {
     fn default() -> Memo<K, T> {
         Memo {
             files: Arc::default(),
@@ -86,13 +87,10 @@ impl<K: Copy + Eq + Hash, T> Memo<K, T> {
     }
 
     fn copy(&self, is_frozen: bool) -> Memo<K, T> {
-        let is_final = false;
-        let known = self.files().clone().into_iter();
-        let files = known
-            .filter(|(_, found)| found.stamp.is_some())
-            .map(|(key, found)| (key, Found { is_final, ..found }));
+        let known = self.files.iter().filter(|known| known.stamp.is_some());
+        let files = known.map(|known| (*known.key(), known.not_final()));
         Memo {
-            files: Arc::new(Mutex::new(files.collect())),
+            files: Arc::new(files.collect()),
             is_frozen,
         }
     }
@@ -105,7 +103,7 @@ impl<K: Copy + Eq + Hash, T> Memo<K, T> {
         path: impl FnOnce() -> PathBuf,
         read: impl FnOnce(&Path) -> Result<(Option<Metadata>, Option<T>), E>,
     ) -> Result<Option<Arc<T>>, E> {
-        let known = self.files().get(&key).cloned();
+        let known = self.files.get(&key).map(|known| known.clone());
         if let Some(found) = known.as_ref().filter(|found| found.is_final) {
             return Ok(found.content.clone());
         }
@@ -120,13 +118,9 @@ impl<K: Copy + Eq + Hash, T> Memo<K, T> {
         let content = found.content.clone();
         if self.is_frozen || found.stamp.is_some() {
             let is_final = self.is_frozen;
-            self.files().insert(key, Found { is_final, ..found });
+            self.files.insert(key, Found { is_final, ..found });
         }
         Ok(content)
-    }
-
-    fn files(&self) -> MutexGuard<'_, HashMap<K, Found<T>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,6 +131,14 @@ impl<T> Found<T> {
             stamp: stamp.filter(|stamp| content.is_some() && stamp.is_settled()),
             content: content.map(Arc::new),
             is_final: false,
+        }
+    }
+
+    /// Returns the same, to be looked at again.
+    fn not_final(&self) -> Found<T> {
+        Found {
+            is_final: false,
+            ..self.clone()
         }
     }
 

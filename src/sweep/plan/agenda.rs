@@ -128,7 +128,7 @@ impl Agenda {
 
     /// Returns all jobs of a plan.
     pub fn all(&mut self, plan: &Plan, freshness: &FreshnessOf) -> Vec<JobSpec> {
-        let jobs: Vec<Job> = plan.graph.nodes().filter_map(Node::job).collect();
+        let jobs: Vec<Job> = plan.graph().nodes().filter_map(Node::job).collect();
         self.extend(&jobs, plan, freshness)
     }
 
@@ -170,7 +170,7 @@ impl Agenda {
         let job = new.job;
         JobSpec {
             job,
-            waits_for: jobs_before(Node::Job(job), &plan.graph).collect(),
+            waits_for: jobs_before(Node::Job(job), plan.graph()).collect(),
             has_to_run: new.has_to_run,
             turn: Turn {
                 stage: stage(job),
@@ -198,7 +198,7 @@ impl Agenda {
             Job::Ensemble(id) => *plan.ensembles.get(&id)?.runs.first()?,
             Job::Prepare(_) | Job::Train(_) => return None,
         };
-        let recipe = &plan.runs.get(&run)?.identity.recipe;
+        let recipe = &plan.runs.get(&run)?.unseeded.recipe;
         Some(recipe.bytes_to_evaluate(self.device))
     }
 
@@ -208,7 +208,7 @@ impl Agenda {
             return chain;
         }
         let mut longest: f64 = 0.0;
-        for after in plan.graph.neighbors_directed(node, Direction::Outgoing) {
+        for after in plan.graph().neighbors_directed(node, Direction::Outgoing) {
             longest = longest.max(self.chain(after, plan, chains));
         }
         let chain = match node {
@@ -240,7 +240,7 @@ impl Agenda {
             .par_iter()
             .filter_map(|new| match new.job {
                 Job::Train(run) => {
-                    let shape = shape(&plan.runs.get(&run)?.identity.recipe)?;
+                    let shape = shape(&plan.runs.get(&run)?.unseeded.recipe)?;
                     Some((run, new.has_to_run, shape))
                 }
                 Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => None,

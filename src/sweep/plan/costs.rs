@@ -87,7 +87,7 @@ fn work(job: Job, plan: &Plan) -> f64 {
 }
 
 fn training(run: &PlannedRun) -> u64 {
-    let recipe = &run.identity.recipe;
+    let recipe = &run.unseeded.recipe;
     let Some(training) = &recipe.training else {
         return 0;
     };
@@ -113,7 +113,7 @@ fn surveys(recipe: &Recipe, training: &Training) -> u64 {
 }
 
 fn measuring(run: &PlannedRun) -> u64 {
-    let recipe = &run.identity.recipe;
+    let recipe = &run.unseeded.recipe;
     let counts = recipe.dataset.facts().counts;
     let images = counts.map_or(USUAL_IMAGES, |counts| counts.test_images);
     images.saturating_mul(recipe.work_of_image())
@@ -121,7 +121,7 @@ fn measuring(run: &PlannedRun) -> u64 {
 
 /// Returns the kind of a job.
 pub(super) fn kind(job: Job, plan: &Plan) -> KindId {
-    let of_run = |run: &RunId| plan.runs.get(run).map(|run| &*run.identity);
+    let of_run = |run: &RunId| plan.runs.get(run).map(|run| &*run.unseeded);
     let described = match job {
         Job::Train(run) => of_run(&run).map(kind_of_training),
         Job::Evaluate(run) => of_run(&run).map(kind_of_measuring),

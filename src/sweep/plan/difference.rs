@@ -126,7 +126,7 @@ pub fn cause_of_absence(plan: &Plan, ledger: &Ledger) -> Result<Option<Component
     let Some((&run, planned)) = absent.next() else {
         return Ok(None);
     };
-    let nearest = nearest(run, &stored(&planned.identity), ledger)?;
+    let nearest = nearest(run, &stored(&planned.identity()), ledger)?;
     let differences = nearest.map_or_else(Vec::new, |(_, differences)| differences);
     let mut components = differences.iter().map(|difference| difference.component);
     Ok(components.find(|component| component.is_outside()))

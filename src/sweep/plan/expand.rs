@@ -1,5 +1,7 @@
 //! Methods x axis values x seeds x folds: the recipe of every repetition of every cell.
 
+use std::sync::Arc;
+
 use schema::{
     Backbone, BatchNorm, Fingerprint, Fold, Identity, Join, LabelMap, Metric, Model, Numerics,
     Recipe, RunId, SCHEMA, Schedule, StudyId, Training, Weights,
@@ -24,12 +26,28 @@ pub(super) struct Cell<'a> {
     pub(super) numerics: Numerics,
 }
 
+/// What the id of a run is the hash of.
+pub(super) struct Seeded {
+    /// With the seed 0: what it has in common with the runs of other seeds.
+    pub(super) unseeded: Arc<Identity>,
+    pub(super) seed: u64,
+}
+
+impl From<Identity> for Seeded {
+    fn from(identity: Identity) -> Seeded {
+        Seeded {
+            seed: identity.recipe.seed,
+            unseeded: Arc::new(identity.with_seed(0)),
+        }
+    }
+}
+
 /// A fold and a label map of a cell.
 struct Part {
     fold: Option<Fold>,
     map: Option<LabelMap>,
     /// With the seed 0.
-    identity: Identity,
+    unseeded: Arc<Identity>,
 }
 
 impl Cell<'_> {
@@ -52,23 +70,25 @@ impl Cell<'_> {
         &self,
         method: &MethodTable,
         training: &TrainingTable,
-    ) -> Vec<(Member, Box<Identity>)> {
+    ) -> Vec<(Member, Seeded)> {
         let seeds = self.seeds_of_recipes(method);
         let parts = self.parts(method, training);
         let runs: Vec<Vec<RunId>> = parts
             .iter()
-            .map(|part| part.identity.runs(&seeds))
+            .map(|part| part.unseeded.runs(&seeds))
             .collect();
         let mut members = Vec::with_capacity(seeds.len() * parts.len());
         for (position, seed) in self.seeds().into_iter().enumerate() {
             for (part, runs) in parts.iter().zip(&runs) {
-                let mut identity = Box::new(part.identity.clone());
-                identity.recipe.seed = seeds[position];
+                let seeded = Seeded {
+                    unseeded: Arc::clone(&part.unseeded),
+                    seed: seeds[position],
+                };
                 let member = Member {
                     map: part.map.map(|map| map.index),
                     ..self.member(seed, part.fold, runs[position])
                 };
-                members.push((member, identity));
+                members.push((member, seeded));
             }
         }
         members
@@ -86,7 +106,7 @@ impl Cell<'_> {
         let seeds: Vec<Vec<u64>> = seeds.chunks(TOGETHER).map(<[u64]>::to_vec).collect();
         let of_part = move |part: Part| {
             let seeds = seeds.clone().into_iter();
-            seeds.flat_map(move |seeds| part.identity.runs(&seeds))
+            seeds.flat_map(move |seeds| part.unseeded.runs(&seeds))
         };
         self.parts(method, training).into_iter().flat_map(of_part)
     }
@@ -103,7 +123,7 @@ impl Cell<'_> {
                 parts.push(Part {
                     fold,
                     map,
-                    identity,
+                    unseeded: Arc::new(identity),
                 });
             }
         }

@@ -140,7 +140,7 @@ fn size(past: &Past, job: Job, plan: &Plan, data_root: &Path) -> Option<u64> {
     match job {
         Job::Train(run) => {
             let planned = plan.runs.get(&run)?;
-            let identity = &planned.identity;
+            let identity = &planned.unseeded;
             let similar = past.folder(identity).map(|bytes| bytes as u64);
             // Of a trial, only scores are kept.
             let is_kept = planned.member.is_some();

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use schema::{DataId, EnsembleId, Evaluated, Identity, Metric, Outcome, Record, RunId};
 use serde::Serialize;
 
-use super::{Node, Plan, PlannedRun};
+use super::{Plan, PlannedRun};
 use crate::{
     config::ReportTable,
     ledger::{AttemptExit, Cause, Check, Job, Ledger, LedgerError, RunStage},
@@ -76,17 +76,9 @@ pub type FreshnessOf = PerJob<Freshness>;
 /// A result is damaged.
 pub fn of(plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<FreshnessOf, LedgerError> {
     let begun = ledger.runs()?;
-    let prepare = plan.data.keys().map(|&data| Job::Prepare(data));
-    let jobs = prepare.chain(plan.graph.nodes().filter_map(Node::job));
-    let mut freshness = FreshnessOf::default();
-    freshness.extend(of_jobs(
-        &jobs.collect(),
-        Some(&begun),
-        plan,
-        ledger,
-        report,
-    )?);
-    Ok(freshness)
+    let jobs = plan.jobs().collect();
+    let found = of_jobs(&jobs, Some(&begun), plan, ledger, report)?;
+    Ok(found.into_iter().collect())
 }
 
 /// Adds the jobs by which a plan has grown.
@@ -138,7 +130,7 @@ fn of_jobs(
     let of_each = |&run: &RunId| {
         let planned = &plan.runs[&run];
         let both = |reason: Reason| (Freshness::Stale(reason.clone()), Freshness::Stale(reason));
-        let (train, evaluate) = match absent(&planned.identity) {
+        let (train, evaluate) = match absent(&planned.unseeded) {
             Some(reason) => both(reason),
             None if begun.is_none_or(|begun| begun.contains(&run)) => {
                 of_run(run, planned, ledger, report)?
@@ -219,7 +211,7 @@ fn of_run(
     report: &ReportTable,
 ) -> Result<(Freshness, Freshness), LedgerError> {
     use Freshness::{Fresh, NotNeeded, Stale};
-    let metrics = &report.metrics(&planned.identity.recipe.dataset);
+    let metrics = &report.metrics(&planned.unseeded.recipe.dataset);
     let (train, evaluate) = (Job::Train(run), Job::Evaluate(run));
     if planned.member.is_none() && ledger.trained(run)?.is_some() {
         // A trial is only validated.
@@ -269,7 +261,7 @@ fn of_ensemble(
             return Ok(Freshness::NotNeeded);
         }
     }
-    let metrics = report.metrics(&plan.runs[&runs[0]].identity.recipe.dataset);
+    let metrics = report.metrics(&plan.runs[&runs[0]].unseeded.recipe.dataset);
     let Some(record) = ledger.ensemble_record(id)? else {
         return Ok(Freshness::Stale(reason(Job::Ensemble(id), false, ledger)?));
     };

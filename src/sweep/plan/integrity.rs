@@ -98,7 +98,7 @@ pub fn restore_identities(plan: &Plan, ledger: &Ledger) -> Result<(), LedgerErro
     let begun = ledger.runs()?;
     for (run, planned) in plan.runs.iter().filter(|(run, _)| begun.contains(run)) {
         if !ledger.has_identity(*run)? {
-            ledger.describe_run(&planned.identity)?;
+            ledger.describe_run(&planned.identity())?;
         }
     }
     Ok(())

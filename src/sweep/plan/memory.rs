@@ -23,7 +23,7 @@ impl MemoryOfRun {
 
 /// Returns the memory of the largest run.
 pub fn of(plan: &Plan) -> MemoryOfRun {
-    let recipes = plan.runs.values().map(|run| &run.identity.recipe);
+    let recipes = plan.runs.values().map(|run| &run.unseeded.recipe);
     recipes.fold(MemoryOfRun::default(), |most, recipe| MemoryOfRun {
         training: most.training.max(recipe.bytes_to_train().unwrap_or(0)),
         evaluation: most.evaluation.max(recipe.bytes_to_evaluate(Device::Cpu)),

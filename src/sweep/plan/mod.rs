@@ -28,6 +28,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 pub(crate) use graph::jobs_before;
@@ -37,8 +38,8 @@ pub use recall::{Arithmetic, RecallError, in_words};
 use report::{Setting, Titles};
 pub use same_functions::SameFunction;
 use schema::{
-    Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId,
-    StoredImages, StudyId, Weights, canonical_json,
+    Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, Recipe,
+    RunId, StoredImages, StudyId, Weights, canonical_json,
 };
 pub use study::{Growth, Study, StudyState, Trial};
 
@@ -51,7 +52,7 @@ use crate::{
     },
     visits::VisitedMap,
 };
-use expand::Cell;
+use expand::{Cell, Seeded};
 
 /// All that a sweep leads to.
 #[derive(Debug)]
@@ -72,8 +73,8 @@ pub struct Plan {
     studies_of: VisitedMap<RunId, BTreeSet<usize>>,
     /// The position of each study.
     places: BTreeMap<StudyId, usize>,
-    /// Jobs, with an edge from each to those that wait for it.
-    pub graph: Graph,
+    /// Made when it is first asked for.
+    graph: OnceLock<Graph>,
     /// Missing data sets and weights. The ids of runs with them are not final.
     pub missing: Vec<String>,
     /// Data sets and weights that are not at hand, but known from finished runs.
@@ -178,8 +179,10 @@ impl RowId {
 /// A run and where its images come from.
 #[derive(Clone, Debug)]
 pub struct PlannedRun {
-    /// Everything that its id is the hash of.
-    pub identity: Box<Identity>,
+    /// Everything that its id is the hash of, with the seed 0: runs that differ in their seeds alone share it.
+    pub unseeded: Arc<Identity>,
+    /// Its seed.
+    pub seed: u64,
     /// The prepared data set.
     pub data: DataId,
     /// The file of the weights from which it starts, if any.
@@ -196,10 +199,11 @@ pub struct PlannedRun {
 
 impl PlannedRun {
     /// A run that nothing needs yet.
-    fn new(identity: Box<Identity>, inputs: &RunInputs) -> PlannedRun {
-        let starts = identity.recipe.model.backbone.weights().is_some();
+    fn new(Seeded { unseeded, seed }: Seeded, inputs: &RunInputs) -> PlannedRun {
+        let starts = unseeded.recipe.model.backbone.weights().is_some();
         PlannedRun {
-            identity,
+            unseeded,
+            seed,
             data: inputs.data,
             weights: inputs.file.clone().filter(|_| starts),
             member: None,
@@ -207,6 +211,16 @@ impl PlannedRun {
             priority: i32::MIN,
             needs: Counts::default(),
         }
+    }
+
+    /// Returns everything that its id is the hash of.
+    pub fn identity(&self) -> Identity {
+        self.unseeded.with_seed(self.seed)
+    }
+
+    /// Returns what its trainer is asked for.
+    pub fn recipe(&self) -> Recipe {
+        self.identity().recipe
     }
 
     /// Notes that the row of a member needs it.
@@ -291,7 +305,7 @@ impl Plan {
             studies: Vec::new(),
             studies_of: VisitedMap::default(),
             places: BTreeMap::new(),
-            graph: Graph::new(),
+            graph: OnceLock::new(),
             missing: Vec::new(),
             recalled: Vec::new(),
             numerics,
@@ -348,11 +362,18 @@ impl Plan {
         needs
     }
 
-    /// All jobs that are processes.
+    /// Returns jobs, with an edge from each to those that wait for it.
+    pub fn graph(&self) -> &Graph {
+        self.graph.get_or_init(|| graph::of(self))
+    }
+
+    /// All jobs that are processes. A trial is only validated.
     pub fn jobs(&self) -> impl Iterator<Item = Job> {
         let prepare = self.data.keys().map(|&data| Job::Prepare(data));
-        let of_run = |&run: &RunId| [Job::Train(run), Job::Evaluate(run)];
-        let of_runs = self.runs.keys().flat_map(of_run);
+        let of_runs = self.runs.iter().flat_map(|(&run, planned)| {
+            let evaluate = planned.member.map(|_| Job::Evaluate(run));
+            [Job::Train(run)].into_iter().chain(evaluate)
+        });
         let ensembles = self.ensembles.keys().map(|&id| Job::Ensemble(id));
         prepare.chain(of_runs).chain(ensembles)
     }
@@ -373,8 +394,8 @@ impl Plan {
         match expanded {
             Expanded::Fixed(members) => {
                 let inputs = inputs.of_runs(row.inputs);
-                for (member, identity) in members {
-                    self.add_member(member, identity, &inputs);
+                for (member, seeded) in members {
+                    self.add_member(member, seeded, &inputs);
                 }
             }
             Expanded::Searched(members, study) => {
@@ -388,24 +409,22 @@ impl Plan {
         }
     }
 
-    fn add_member(&mut self, member: Member, identity: Box<Identity>, inputs: &RunInputs) {
+    fn add_member(&mut self, member: Member, seeded: Seeded, inputs: &RunInputs) {
         let position = self.members.len();
         let planned = self.runs.entry(member.run);
-        let planned = planned.or_insert_with(|| PlannedRun::new(identity, inputs));
+        let planned = planned.or_insert_with(|| PlannedRun::new(seeded, inputs));
         planned.serve(position, &member);
         planned.be_result_of(position);
         self.members.push(member);
     }
 
-    /// Makes what follows from members, runs and studies.
-    fn link(&mut self) {
-        self.add_ensembles(0..self.members.len());
-        self.graph = graph::of(self);
+    /// Takes the graph out, to be put back with what follows.
+    fn take_graph(&mut self) -> Graph {
+        self.graph.take().unwrap_or_else(|| graph::of(self))
     }
 
-    /// Adds what follows from new runs and selected members.
-    fn link_new(&mut self, growth: &mut Growth) {
-        let mut graph = std::mem::take(&mut self.graph);
+    /// Adds what follows from new runs and selected members to a graph that lacks them.
+    fn link_new(&mut self, mut graph: Graph, growth: &mut Growth) {
         let known = graph.node_count();
         for &(study, run) in &growth.trials {
             graph::add_run(&mut graph, run, self);
@@ -425,7 +444,7 @@ impl Plan {
             graph::add_selected(&mut graph, &self.studies[study], self);
         }
         growth.jobs = graph.nodes().skip(known).filter_map(Node::job).collect();
-        self.graph = graph;
+        self.graph = graph.into();
     }
 
     /// Adds the ensembles of these members, in which the folds and label maps of one cell and seed follow each other, and
@@ -503,7 +522,7 @@ struct SweepRow {
 
 /// The members of one row.
 enum Expanded {
-    Fixed(Vec<(Member, Box<Identity>)>),
+    Fixed(Vec<(Member, Seeded)>),
     Searched(Vec<Member>, Box<Study>),
 }
 

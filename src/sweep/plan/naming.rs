@@ -257,7 +257,7 @@ mod tests {
         let methods = sweep.split_once("[[method]]").unwrap().1;
         let plan = plan_of(&format!("{search}[[method]]{methods}"));
         let mapped = |run: &RunId| {
-            let recipe = &plan.runs[run].identity.recipe;
+            let recipe = &plan.runs[run].unseeded.recipe;
             recipe
                 .training
                 .as_ref()

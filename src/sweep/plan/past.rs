@@ -128,7 +128,7 @@ impl Past {
     pub(super) fn time(&self, job: Job, plan: &Plan) -> Option<(Basis, f64)> {
         match job {
             Job::Train(run) => {
-                let identity = &plan.runs.get(&run)?.identity;
+                let identity = &plan.runs.get(&run)?.unseeded;
                 let same = usual(&self.recipes, || recipe(identity))
                     .map(|seconds| (Basis::Recipe, seconds));
                 same.or_else(|| {
@@ -164,7 +164,7 @@ impl Past {
     }
 
     fn measurement(&self, run: RunId, plan: &Plan) -> Option<f64> {
-        let identity = &plan.runs.get(&run)?.identity;
+        let identity = &plan.runs.get(&run)?.unseeded;
         usual(&self.measurements, || test(identity))
     }
 }

@@ -65,8 +65,8 @@ pub fn of(plan: &Plan, freshness: &FreshnessOf, language: Language) -> String {
 
 impl Picture {
     fn of(plan: &Plan, freshness: &FreshnessOf) -> Picture {
-        let each = plan.graph.node_count() <= FEW;
-        let nodes = plan.graph.nodes();
+        let each = plan.graph().node_count() <= FEW;
+        let nodes = plan.graph().nodes();
         let keys: BTreeMap<Node, BoxKey> =
             nodes.map(|node| (node, key(&node, plan, each))).collect();
         let mut boxes: BTreeMap<BoxKey, Box> = BTreeMap::new();
@@ -84,7 +84,7 @@ impl Picture {
             known.number = number;
         }
         let mut arrows = BTreeSet::new();
-        for (from, to, ()) in plan.graph.all_edges() {
+        for (from, to, ()) in plan.graph().all_edges() {
             let [from, to] = [from, to].map(|node| boxes[&keys[&node]].number);
             arrows.insert((from, to));
         }

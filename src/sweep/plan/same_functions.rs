@@ -17,7 +17,7 @@ impl Plan {
         let is_trained = |member: &&Member| {
             let run = self.runs.get(&member.run);
             let is_known = member.repeat.is_none();
-            is_known && run.is_some_and(|run| run.identity.recipe.training.is_some())
+            is_known && run.is_some_and(|run| run.unseeded.recipe.training.is_some())
         };
         let alike = self.members.chunk_by(Member::is_in_row_of);
         alike
@@ -37,7 +37,7 @@ impl Plan {
             let Some(sample) = samples.get(&member.run) else {
                 continue;
             };
-            let rest = self.runs[&member.run].identity.recipe.apart_from_losses();
+            let rest = self.runs[&member.run].unseeded.recipe.apart_from_losses();
             let comparable = of_rest.entry(canonical_json(&rest)).or_default();
             let is_same = |&&group: &&usize| sample.agrees(&samples[&found[group].0[0].run]);
             match comparable.iter().find(is_same) {

@@ -14,7 +14,10 @@ use schema::{
 };
 use serde_json::json;
 
-use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell};
+use super::{
+    Identity, Plan, PlannedRun, RunInputs,
+    expand::{Cell, Seeded},
+};
 use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
@@ -400,7 +403,7 @@ impl Plan {
             study.kept = study.recalled.len();
         }
         self.grow_studies(0..self.studies.len(), sweep, ledger)?;
-        self.link();
+        self.add_ensembles(0..self.members.len());
         Ok(())
     }
 
@@ -423,8 +426,9 @@ impl Plan {
             }
             study.catch_up(sweep, ledger)?;
         }
+        let graph = self.take_graph();
         let mut growth = self.grow_studies(studies, sweep, ledger)?;
-        self.link_new(&mut growth);
+        self.link_new(graph, &mut growth);
         Ok(growth)
     }
 
@@ -544,8 +548,8 @@ impl Plan {
             return;
         };
         let members = self.with_cell(study, sweep, |cell| cell.members(&method, &training));
-        for (place, (member, identity)) in study.members.clone().zip(members) {
-            let planned = self.planned(study, place, identity);
+        for (place, (member, seeded)) in study.members.clone().zip(members) {
+            let planned = self.planned(study, place, member.run, seeded);
             planned.be_result_of(place);
             self.members[place] = member;
         }
@@ -554,7 +558,7 @@ impl Plan {
     /// Adds a run of a trial.
     fn add_trial(&mut self, study: &Study, identity: Identity, growth: &mut Growth) -> RunId {
         let run = identity.run();
-        self.planned(study, study.members.start, Box::new(identity));
+        self.planned(study, study.members.start, run, identity.into());
         let studies = self.studies_of.entry(run).or_default();
         studies.insert(study.position);
         growth.trials.push((study.position, run));
@@ -562,9 +566,15 @@ impl Plan {
     }
 
     /// Returns a run that a study needs for a row.
-    fn planned(&mut self, study: &Study, row: usize, identity: Box<Identity>) -> &mut PlannedRun {
-        let planned = self.runs.entry(identity.run());
-        let planned = planned.or_insert_with(|| PlannedRun::new(identity, &study.inputs));
+    fn planned(
+        &mut self,
+        study: &Study,
+        row: usize,
+        run: RunId,
+        seeded: Seeded,
+    ) -> &mut PlannedRun {
+        let planned = self.runs.entry(run);
+        let planned = planned.or_insert_with(|| PlannedRun::new(seeded, &study.inputs));
         planned.serve(row, &self.members[row]);
         planned
     }

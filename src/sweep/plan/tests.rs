@@ -169,7 +169,7 @@ fn every_cell_has_its_repetitions_and_equal_recipes_are_one_run() {
 #[test]
 fn the_graph_goes_from_preparation_to_the_report() {
     let desk = desk(SWEEP);
-    let order = toposort(&desk.plan.graph, None).unwrap();
+    let order = toposort(desk.plan.graph(), None).unwrap();
     assert_eq!(order.len(), 1 + 2 * 13 + 4 + 1);
     assert!(matches!(order[0], Node::Job(Job::Prepare(_))));
     assert_eq!(*order.last().unwrap(), Node::Report);
@@ -190,7 +190,7 @@ fn the_folds_of_a_cell_and_a_seed_are_measured_together_once_each_is_measured() 
             ("A", ensemble.runs[0], 2)
         );
         let ensemble_job = Node::Job(Job::Ensemble(id));
-        let before: Vec<Job> = jobs_before(ensemble_job, &desk.plan.graph).collect();
+        let before: Vec<Job> = jobs_before(ensemble_job, desk.plan.graph()).collect();
         assert!(
             ensemble
                 .runs

@@ -364,13 +364,13 @@ impl Session<'_> {
             }
             Job::Train(run) => {
                 let planned = &self.plan.runs[&run];
-                self.ledger.describe_run(&planned.identity)?;
+                self.ledger.describe_run(&planned.identity())?;
                 Work::Train(TrainWork {
-                    recipe: planned.identity.recipe.clone(),
+                    recipe: planned.recipe(),
                     data: self.data(planned.data),
                     run: absolute(self.ledger.run(run).path()),
                     weights: planned.weights.as_deref().map(absolute),
-                    scripts: self.kept_scripts(&planned.identity.recipe)?,
+                    scripts: self.kept_scripts(&planned.unseeded.recipe)?,
                     deterministic: self.sweep.resources.deterministic,
                     checkpoint_seconds: self.sweep.resources.checkpoint_seconds.number(),
                 })
@@ -378,7 +378,7 @@ impl Session<'_> {
             Job::Evaluate(run) => {
                 let planned = &self.plan.runs[&run];
                 Work::Evaluate(EvaluateWork {
-                    recipe: planned.identity.recipe.clone(),
+                    recipe: planned.recipe(),
                     data: self.data(planned.data),
                     run: absolute(self.ledger.run(run).path()),
                     metrics: self.metrics_of(run)?,
@@ -389,7 +389,7 @@ impl Session<'_> {
                 let runs = self.runs_of(id);
                 let members = runs.iter().map(|run| {
                     (
-                        self.plan.runs[run].identity.recipe.clone(),
+                        self.plan.runs[run].recipe(),
                         absolute(self.ledger.run(*run).path()),
                     )
                 });
@@ -457,7 +457,7 @@ impl Session<'_> {
         let mut metrics = self
             .sweep
             .report
-            .metrics(&self.plan.runs[&run].identity.recipe.dataset);
+            .metrics(&self.plan.runs[&run].unseeded.recipe.dataset);
         if let RunStage::Recorded(Record {
             outcome: Outcome::Finished(evaluated),
             ..
@@ -474,7 +474,7 @@ impl Session<'_> {
         let mut metrics = self
             .sweep
             .report
-            .metrics(&self.plan.runs[&self.runs_of(id)[0]].identity.recipe.dataset);
+            .metrics(&self.plan.runs[&self.runs_of(id)[0]].unseeded.recipe.dataset);
         let before = self.ledger.ensemble_record(id)?;
         metrics.extend(
             before

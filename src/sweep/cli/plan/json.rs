@@ -27,7 +27,7 @@ pub(super) struct Whole<'p> {
     sweep: &'p str,
     missing: &'p [String],
     members: Vec<MemberAt<'p>>,
-    runs: BTreeMap<String, RunJson<'p>>,
+    runs: BTreeMap<String, RunJson>,
     jobs: Vec<JobAt<'p>>,
     #[serde(serialize_with = "order")]
     order: &'p Plan,
@@ -56,9 +56,9 @@ struct MemberAt<'p> {
 }
 
 #[derive(Serialize)]
-struct RunJson<'p> {
+struct RunJson {
     data: DataId,
-    made_of: &'p Identity,
+    made_of: Identity,
 }
 
 #[derive(Serialize)]
@@ -92,7 +92,7 @@ impl<'p> Whole<'p> {
         for (id, planned) in &plan.runs {
             let run = RunJson {
                 data: planned.data,
-                made_of: &planned.identity,
+                made_of: planned.identity(),
             };
             runs.insert(id.to_string(), run);
         }
@@ -144,8 +144,8 @@ fn job<'p>((&job, freshness): (&Job, &'p Freshness)) -> JobAt<'p> {
 
 /// What comes before what, as pairs.
 fn order<S: Serializer>(plan: &&Plan, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut pairs = serializer.serialize_seq(Some(plan.graph.edge_count()))?;
-    for (before, after, ()) in plan.graph.all_edges() {
+    let mut pairs = serializer.serialize_seq(Some(plan.graph().edge_count()))?;
+    for (before, after, ()) in plan.graph().all_edges() {
         pairs.serialize_element(&[before.to_string(), after.to_string()])?;
     }
     pairs.end()

@@ -1,8 +1,8 @@
 //! What computed the runs of a plan, and what was tried on the way to its tables.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use rayon::prelude::*;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     cli::Opened,
     ledger::{Job, Ledger, LedgerError, RunStage},
-    plan::Plan,
+    plan::{Plan, PlannedRun},
 };
 
 /// Returns the origin of each run of the tables.
@@ -29,7 +29,7 @@ pub(super) fn origins(
 
 fn origin(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<Origin, LedgerError> {
     let trained = ledger.trained(run)?;
-    let recipe = plan.runs.get(&run).map(|planned| &planned.identity.recipe);
+    let recipe = plan.runs.get(&run).map(|planned| &planned.unseeded.recipe);
     let steps = trained.as_ref().map(|trained| trained.steps);
     let of_a_step = recipe.and_then(images_of_a_step);
     Ok(Origin {
@@ -92,12 +92,16 @@ fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, Ledg
     let planned: BTreeMap<DataId, Hash> = planned
         .map(|(&id, data)| (id, hash_of(&(&data.dataset, &data.fingerprint))))
         .collect();
+    let recipes = recipes_of(plan);
     let measured = runs.par_iter().filter_map(|&run| {
-        let identity = measured_identity(run, plan, ledger)?;
-        let data = match plan.runs.get(&run) {
-            Some(run) => planned[&run.data],
-            None => hash_of(&(&identity.recipe.dataset, &identity.data)),
-        };
+        if !is_measured(run, ledger) {
+            return None;
+        }
+        if let Some(run) = plan.runs.get(&run) {
+            return Some((planned[&run.data], recipes[&place(run)]));
+        }
+        let identity = other_identity(run, ledger)?;
+        let data = hash_of(&(&identity.recipe.dataset, &identity.data));
         Some((data, recipe_of(&identity)))
     });
     let mut found: BTreeMap<Hash, Measured> = BTreeMap::new();
@@ -117,6 +121,21 @@ fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, Ledg
     Ok(of_data.collect())
 }
 
+/// Returns what tells the recipes of a plan apart, by [`place`].
+fn recipes_of(plan: &Plan) -> BTreeMap<usize, Hash> {
+    let mut recipes = BTreeMap::new();
+    for run in plan.runs.values() {
+        let recipe = || recipe_of(&run.unseeded);
+        recipes.entry(place(run)).or_insert_with(recipe);
+    }
+    recipes
+}
+
+/// Returns where in memory that is which a run shares with those of other seeds.
+fn place(run: &PlannedRun) -> usize {
+    Arc::as_ptr(&run.unseeded).addr()
+}
+
 /// What tells the recipe of a run from those that differ in more than seed and fold.
 fn recipe_of(identity: &Identity) -> Hash {
     hash_of(&Recipe {
@@ -131,18 +150,16 @@ fn hash_of(value: &impl Serialize) -> Hash {
     blake3::hash(&serde_json::to_vec(value).unwrap_or_default()).into()
 }
 
-/// Returns the identity of a run that is measured. Runs of other sweeps that cannot be read are of no concern here.
-fn measured_identity<'p>(run: RunId, plan: &'p Plan, ledger: &Ledger) -> Option<Cow<'p, Identity>> {
-    let RunStage::Recorded(record) = ledger.state(run).ok()? else {
-        return None;
-    };
-    match record.outcome {
-        Outcome::Finished(_) => {}
-        Outcome::Broken { .. } => return None,
+/// True if the scores of a run are there. Runs of other sweeps that cannot be read are of no concern here.
+fn is_measured(run: RunId, ledger: &Ledger) -> bool {
+    match ledger.state(run) {
+        Ok(RunStage::Recorded(record)) => matches!(record.outcome, Outcome::Finished(_)),
+        Ok(RunStage::New | RunStage::Interrupted | RunStage::Trained(_)) | Err(_) => false,
     }
-    if let Some(planned) = plan.runs.get(&run) {
-        return Some(Cow::Borrowed(&planned.identity));
-    }
+}
+
+/// Returns the identity of a run of another sweep.
+fn other_identity(run: RunId, ledger: &Ledger) -> Option<Identity> {
     let stored = ledger.identity(run).ok()??;
-    serde_json::from_value(stored).ok().map(Cow::Owned)
+    serde_json::from_value(stored).ok()
 }

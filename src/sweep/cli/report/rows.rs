@@ -97,7 +97,7 @@ fn concatenated(member: &Member, plan: &Plan, baselines: &BTreeSet<&str>, state:
 /// What the heads of a run's network are called; none for a network with one.
 fn heads(run: RunId, plan: &Plan) -> Vec<String> {
     let planned = plan.runs.get(&run);
-    let heads = planned.map_or(&[][..], |planned| &planned.identity.recipe.model.heads);
+    let heads = planned.map_or(&[][..], |planned| &planned.unseeded.recipe.model.heads);
     heads.iter().enumerate().map(head_in_words).collect()
 }
 

@@ -47,7 +47,7 @@ struct Foreseen<'p> {
 impl<'p> Foreseen<'p> {
     fn of(study: &'p Study, agenda: &Agenda, plan: &Plan) -> Option<Foreseen<'p>> {
         let example = *study.trials.first()?.runs.first()?;
-        let recipe = &plan.runs.get(&example)?.identity.recipe;
+        let recipe = &plan.runs.get(&example)?.unseeded.recipe;
         (study.state == StudyState::Open).then(|| Foreseen {
             study,
             example,

@@ -156,7 +156,7 @@ fn the_longest_trainings_come_first_and_the_shortest_is_the_canary() {
         .iter()
         .map(|run| {
             case.desk.plan.runs[run]
-                .identity
+                .unseeded
                 .recipe
                 .training
                 .as_ref()

@@ -87,7 +87,7 @@ impl Desk {
         let plan = self.plan(Arithmetic::Here(numerics)).unwrap();
         assert_eq!(plan.missing, Vec::<String>::new());
         for (&run, planned) in &plan.runs {
-            self.ledger.describe_run(&planned.identity).unwrap();
+            self.ledger.describe_run(&planned.identity()).unwrap();
             let evaluated = Evaluated {
                 scores: [(Metric::MapAtR, 0.5)].into(),
                 ..Evaluated::default()
@@ -107,7 +107,9 @@ impl Desk {
         let plan = self.plan(Arithmetic::Here(numerics)).unwrap();
         let member = plan.members.iter().find(|member| member.method == method);
         let run = member.unwrap().run;
-        self.ledger.describe_run(&plan.runs[&run].identity).unwrap();
+        self.ledger
+            .describe_run(&plan.runs[&run].identity())
+            .unwrap();
         let trained = schema::Trained {
             end: schema::TrainingEnd::Completed,
             steps: 0,
@@ -172,8 +174,8 @@ fn trials_are_found_without_their_data() {
     fs::remove_dir_all(desk.path("data")).unwrap();
     let unknown = desk.plan(Arithmetic::OfResults(&[ONE])).unwrap();
     assert_ne!(study(&unknown), study(&before));
-    let run = &before.runs.values().next().unwrap().identity;
-    desk.ledger.describe_run(run).unwrap();
+    let run = before.runs.values().next().unwrap().identity();
+    desk.ledger.describe_run(&run).unwrap();
     let trained = schema::Trained {
         end: schema::TrainingEnd::Completed,
         steps: 10,

@@ -229,9 +229,9 @@ fn a_trial_has_a_seed_that_no_repetition_has_and_is_never_measured_on_test_class
     let study = &plan.studies[0];
     assert_eq!(study.trials.len(), 8);
     for run in study.trials.iter().flat_map(|trial| &trial.runs) {
-        assert_eq!(plan.runs[run].identity.recipe.seed, FIRST_SEED_OF_TRIALS);
+        assert_eq!(plan.runs[run].seed, FIRST_SEED_OF_TRIALS);
         let jobs: Vec<Node> = plan
-            .graph
+            .graph()
             .nodes()
             .filter(|node| node.to_string().contains(&run.to_string()))
             .collect();
@@ -308,7 +308,7 @@ fn what_is_selected_is_repeated_with_every_seed_on_every_fold() {
     assert_eq!(score(&selected.point), highest);
     assert_eq!(study.members, 6..12);
     for member in &plan.members[study.members.clone()] {
-        let recipe = &plan.runs[&member.run].identity.recipe;
+        let recipe = plan.runs[&member.run].recipe();
         let training = recipe.training.as_ref().unwrap();
         let schema::Loss::Triplet(triplet) = &training.loss else {
             panic!("{:?}", training.loss)
@@ -346,10 +346,7 @@ fn a_repeated_search_has_trials_and_seeds_of_its_own() {
     assert_eq!(seeds(one.members.clone()), [0, 0, 1, 1, 2, 2]);
     assert_eq!(seeds(two.members.clone()), [3, 3, 4, 4, 5, 5]);
     let of_trial = two.trials[0].runs[0];
-    assert_eq!(
-        plan.runs[&of_trial].identity.recipe.seed,
-        FIRST_SEED_OF_TRIALS + 1
-    );
+    assert_eq!(plan.runs[&of_trial].seed, FIRST_SEED_OF_TRIALS + 1);
     assert!(plan.name_of_study(two).ends_with("Triplet, search 2"));
     let name = plan.name_of_run(of_trial);
     assert!(
@@ -491,7 +488,7 @@ fn a_value_that_matters_only_with_an_earlier_choice_is_left_out_elsewhere() {
     let mut seen = [false, false];
     for trial in &plan.studies[0].trials {
         let training = plan.runs[&trial.runs[0]]
-            .identity
+            .unseeded
             .recipe
             .training
             .as_ref()
@@ -521,10 +518,10 @@ fn a_plan_that_has_grown_is_the_plan_that_is_made_of_its_results() {
         let desk = desk(text);
         let grown = desk.finish(desk.plan(), true);
         let anew = desk.plan();
-        let nodes = |plan: &Plan| plan.graph.nodes().collect::<BTreeSet<_>>();
+        let nodes = |plan: &Plan| plan.graph().nodes().collect::<BTreeSet<_>>();
         assert_eq!(nodes(&grown), nodes(&anew));
         let edges = |plan: &Plan| {
-            plan.graph
+            plan.graph()
                 .all_edges()
                 .map(|(a, b, ())| (a, b))
                 .collect::<BTreeSet<_>>()

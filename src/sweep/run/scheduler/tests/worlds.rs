@@ -319,9 +319,9 @@ type Graph = BTreeMap<Job, Vec<Job>>;
 
 fn graph_of(plan: &Plan) -> Graph {
     let mut graph = Graph::new();
-    for node in plan.graph.nodes() {
+    for node in plan.graph().nodes() {
         if let Some(job) = node.job() {
-            graph.insert(job, jobs_before(node, &plan.graph).collect());
+            graph.insert(job, jobs_before(node, plan.graph()).collect());
         }
     }
     graph
