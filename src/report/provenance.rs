@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     iter::Sum,
     ops::Add,
+    sync::Arc,
 };
 
 use schema::{Computation, Dataset, Fold, Metric, RunId, Scores};
@@ -136,7 +137,7 @@ pub(crate) struct RunOrigin {
     pub(crate) fold: Option<Fold>,
     pub(crate) run: RunId,
     pub(crate) key: RowKey,
-    pub(crate) origin: Origin,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) compared: Option<Compared>,
 }
 
@@ -145,7 +146,7 @@ pub fn provenance(
     sweep: &str,
     rows: &[Row],
     metrics: &dyn Fn(&Dataset) -> Vec<Metric>,
-    origins: &BTreeMap<RunId, Origin>,
+    origins: &BTreeMap<RunId, Arc<Origin>>,
     tried: Tried,
 ) -> Provenance {
     let (names, gathered) = gather(rows, metrics);
@@ -169,7 +170,7 @@ pub fn provenance(
     }
 }
 
-fn runs_of(line: &RowRuns<'_>, origins: &BTreeMap<RunId, Origin>) -> Vec<RunOrigin> {
+fn runs_of(line: &RowRuns<'_>, origins: &BTreeMap<RunId, Arc<Origin>>) -> Vec<RunOrigin> {
     let with_origin = line.runs.iter().map(|&row| {
         let origin = origins.get(&row.run).cloned().unwrap_or_default();
         RunOrigin {

@@ -8,7 +8,7 @@ use crate::{
     Table,
     legend::BOLD,
     markdown::{superscript, values},
-    model::{Block, Cell, Group, Line, Part, Pivot, Statement, Value},
+    model::{Block, Cell, Group, Line, Part, Pivot, RunResult, Statement, Value},
     number::percent,
     significance::Significance,
 };
@@ -197,7 +197,7 @@ fn value(
         td class=(class) data-value=[mean] {
             details {
                 summary { (shown(cell)) (superscript(footnote)) }
-                ul aria-label=(metric.heading()) { @for result in &part.results { li { (of_run(result, position)) } } }
+                ul aria-label=(metric.heading()) { (of_runs(&part.results, position)) }
             }
         }
     }
@@ -227,7 +227,17 @@ fn shown(cell: &Cell) -> Markup {
 }
 
 /// `seed 0, fold 1: 79.85, 4ed6c5418dcc2a3d`.
-fn of_run(result: &crate::model::RunResult, position: usize) -> Markup {
+/// The most runs that a cell lists.
+const LISTED: usize = 100;
+
+fn of_runs(results: &[RunResult], position: usize) -> Markup {
+    html! {
+        @for result in results.iter().take(LISTED) { li { (of_run(result, position)) } }
+        @if results.len() > LISTED { li { (results.len() - LISTED) " more in " code { "results.csv" } } }
+    }
+}
+
+fn of_run(result: &RunResult, position: usize) -> Markup {
     let value = result.values.get(position).copied().flatten().map(percent);
     html! {
         "seed " (result.seed)

@@ -73,6 +73,21 @@ fn a_page_of_a_thousand_runs_is_small_and_made_at_once() {
     );
 }
 
+#[test]
+fn a_cell_lists_its_first_hundred_runs() {
+    let of_seed = |seed| Row {
+        run: format!("{:016x}", seed + 1).parse().unwrap(),
+        ..row("shoes", "A", seed, finished(0.5, 0.25))
+    };
+    for (seeds, listed) in [(100, 100), (101, 100), (250, 100)] {
+        let rows: Vec<Row> = (0..seeds).map(of_seed).collect();
+        let page = page_of(&rows, &[]);
+        assert_eq!(page.matches("<li>seed ").count(), listed * METRICS.len());
+        let rest = format!("<li>{} more in ", seeds - 100);
+        assert_eq!(page.contains(&rest), seeds > 100);
+    }
+}
+
 /// A training with all curves, each of more values than a figure has positions.
 fn training_of(row: &Row) -> Training {
     let curves = [

@@ -38,7 +38,7 @@ fn example(processors: [&str; 3]) -> Provenance {
         .map(|(method, seed)| row("shoes", method, seed, finished(0.5, 0.25)))
         .collect();
     let origins = rows.iter().zip(processors);
-    let origins = origins.map(|(row, processor)| (row.run, origin(processor)));
+    let origins = origins.map(|(row, processor)| (row.run, Arc::new(origin(processor))));
     let tried = Tried {
         runs: 9,
         cost: Cost::of(&attempt("x", "2026-01-01T10:00:00Z", 7_200_000)),

@@ -240,7 +240,7 @@ impl Opened {
     fn here(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
         let machine = Opened::machine();
         let here = machine.numerics(&sweep.resources);
-        let ledger = Ledger::new(results);
+        let ledger = Ledger::with_cache(results);
         Opened::with(sweep, ledger, machine, Arithmetic::Here(here))
     }
 
@@ -248,7 +248,7 @@ impl Opened {
     fn of_results(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
         let machine = Opened::machine();
         let allowed = machine.allowed_numerics(&sweep.resources);
-        let ledger = Ledger::new(results).frozen();
+        let ledger = Ledger::with_cache(results).frozen();
         Opened::with(sweep, ledger, machine, Arithmetic::OfResults(&allowed))
     }
 

@@ -149,6 +149,8 @@ impl Run {
         }
         let report = self.destination.report(&self.target, opened, None)?;
         let written = report.write();
+        // Without it, the next command takes longer.
+        let _ = opened.ledger.keep_read();
         report.print_tables()?;
         if written.is_ok() {
             report.tell_places();

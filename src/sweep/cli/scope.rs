@@ -50,7 +50,7 @@ impl ScopeArgs {
                     Opened::of_results(Sweep::read(file, &self.overrides)?, &self.results)?;
                 opened.require_ids()?;
                 let scope = opened.plan.scope();
-                return Ok((opened.ledger, Some(scope)));
+                return Ok((opened.ledger.anew(), Some(scope)));
             }
             Some(folder) => folder,
             None => &self.results,

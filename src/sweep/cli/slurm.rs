@@ -374,7 +374,7 @@ impl BatchWatcher for BatchProgress<'_> {
 
     fn failed(&mut self, job: Job, end: Option<End>) {
         let exit = self.ledger.last_exit(job).ok().flatten();
-        let why = match (end, exit.map(|exit| exit.end)) {
+        let why = match (end, exit.map(|exit| exit.end.clone())) {
             (Some(end), _) => format!("its element {} again and again", in_words(end)),
             (None, Some(AttemptEnd::Failed { message, .. })) => message,
             (None, _) => "its worker gave it up".to_owned(),

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config::Counts,
-    ledger::{AttemptExit, Cause, Job, Ledger, LedgerError, RunStage},
+    ledger::{Cause, Job, Ledger, LedgerError, RunStage},
     plan::{Plan, difference, freshness},
     shell::CommandLine,
 };
@@ -396,7 +396,7 @@ impl Snapshot {
                 }
                 RunState::Failed { class, message } => {
                     let job = Job::Ensemble(id);
-                    match ledger.last_exit(job)?.and_then(AttemptExit::cause) {
+                    match ledger.last_exit(job)?.and_then(|exit| exit.cause()) {
                         Some(cause) => {
                             let name = format!("{name}, all folds");
                             self.failures
@@ -460,7 +460,7 @@ fn failed_job(
     ledger: &Ledger,
 ) -> Result<Option<(Job, Cause)>, LedgerError> {
     for job in jobs_of(run, plan) {
-        if let Some(cause) = ledger.last_exit(job)?.and_then(AttemptExit::cause) {
+        if let Some(cause) = ledger.last_exit(job)?.and_then(|exit| exit.cause()) {
             return Ok(Some((job, cause)));
         }
     }

@@ -84,8 +84,9 @@ struct Shown {
 
 impl Verify {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let opened = self.target.open_results()?;
+        let mut opened = self.target.open_results()?;
         opened.require_ids()?;
+        opened.ledger = opened.ledger.anew();
         let rows = rows(&opened.sweep, &opened.plan, &opened.ledger)?;
         integrity::of_results(&opened.plan, &opened.ledger, Check::Contents)?;
         let damage = opened.ledger.damage();

@@ -1,6 +1,6 @@
 //! `sweep why`: the state of one run, and its differences from the nearest finished run.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use schema::{Outcome, RunId};
@@ -287,7 +287,8 @@ fn attempts(run: RunId, ledger: &Ledger) -> Result<Vec<Tried>, Exit> {
     let mut tried = Vec::new();
     for job in [Job::Train(run), Job::Evaluate(run)] {
         for number in 1..=ledger.attempts(job)? {
-            tried.push((job, number, ledger.exit(job, number)?));
+            let ended = ledger.exit(job, number)?;
+            tried.push((job, number, ended.map(Arc::unwrap_or_clone)));
         }
     }
     Ok(tried)

@@ -18,6 +18,7 @@ pub enum FileKind {
     TornJournal,
     Fingerprints,
     Learned,
+    Cache,
     Sweep,
     Script,
     Submission,
@@ -57,12 +58,13 @@ pub struct FoundFile {
 
 impl FileKind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [FileKind; 29] = [
+    pub const ALL: [FileKind; 30] = [
         FileKind::Lock,
         FileKind::Journal,
         FileKind::TornJournal,
         FileKind::Fingerprints,
         FileKind::Learned,
+        FileKind::Cache,
         FileKind::Sweep,
         FileKind::Script,
         FileKind::Submission,
@@ -97,6 +99,7 @@ impl FileKind {
             FileKind::TornJournal => &["journal.torn"],
             FileKind::Fingerprints => &["fingerprints.json"],
             FileKind::Learned => &["learned.json"],
+            FileKind::Cache => &["cache/*.bin"],
             FileKind::Sweep => &["sweeps/*.toml"],
             FileKind::Script => &["scripts/*.pt"],
             FileKind::Submission => &[
@@ -152,6 +155,9 @@ impl FileKind {
                 "hashes of data sets, so that unchanged files are not read again"
             }
             FileKind::Learned => "the memory and the speed of runs that share GPUs",
+            FileKind::Cache => {
+                "what was read of many results, so that those that did not change are not read again"
+            }
             FileKind::Sweep => {
                 "a sweep as it was last run, with everything it builds on; `sweep diff` compares with it"
             }
@@ -203,6 +209,7 @@ impl FileKind {
             FileKind::Journal => "nothing: `sweep fsck --repair` writes it again",
             FileKind::Fingerprints => "nothing: data sets are read again",
             FileKind::Learned => "nothing: sweeps learn it again",
+            FileKind::Cache => "nothing: results are read again",
             FileKind::Sweep => "`sweep diff` has nothing to compare with",
             FileKind::Script => "nothing as long as the file that the sweep names is there",
             FileKind::Root | FileKind::Registration => "nothing: the next `sweep run` writes it",

@@ -170,7 +170,12 @@ pub(super) fn holder(root: &Path, pid: u32) -> Option<Holder> {
 /// True unless it is certain that nobody holds the lock of a results folder, whatever its journal says.
 pub(super) fn may_be_held(root: &Path) -> bool {
     let file = durable::open(&FolderOf(root).path());
-    file.is_ok_and(|file| is_fresh(&file) || is_locked(&file))
+    file.is_ok_and(|file| (is_fresh(&file) && !is_released(&file)) || is_locked(&file))
+}
+
+/// True if the last holder has given it up.
+fn is_released(file: &File) -> bool {
+    file.metadata().is_ok_and(|data| data.len() == 0)
 }
 
 /// True if the system keeps a lock for another process, which ends with that.
@@ -187,9 +192,13 @@ fn is_fresh(file: &File) -> bool {
 impl Drop for Lock {
     fn drop(&mut self) {
         let folder = FolderOf(&self.root);
-        if matches!(self.held, Held::Lease { .. }) && folder.is_leased_to(&self.holder).is_ok() {
-            // Otherwise the lease ends by itself after a while.
-            let _ = fs::write(folder.path(), "");
+        // A name that stays is no longer believed after a while.
+        match &self.held {
+            Held::System(file) => drop(file.set_len(0)),
+            Held::Lease { .. } if folder.is_leased_to(&self.holder).is_ok() => {
+                drop(fs::write(folder.path(), ""));
+            }
+            Held::Lease { .. } => {}
         }
     }
 }
@@ -405,11 +414,16 @@ mod tests {
             let this = std::process::id();
             assert_eq!(holder(root.path(), this), None);
             let lock = acquire(&root, locking).unwrap();
+            assert!(may_be_held(root.path()));
             let found = holder(root.path(), this).unwrap();
             assert!(found.is_here && found.name.contains(&this.to_string()));
             assert!(!holder(root.path(), this + 1).unwrap().is_here);
             drop(lock);
-            assert!(locking == Locking::System || holder(root.path(), this).is_none());
+            assert_eq!(holder(root.path(), this), None);
+            assert!(
+                !may_be_held(root.path()),
+                "nor by a process of another machine"
+            );
         }
     }
 

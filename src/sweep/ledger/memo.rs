@@ -16,6 +16,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use serde::{Deserialize, Serialize};
 
 /// The contents of the files of one kind, shared by all copies of a ledger; `K` tells whose file it is.
 #[derive(Debug)]
@@ -64,8 +65,8 @@ impl<T> Clone for Found<T> {
 }
 
 /// What tells two contents of a file apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
     file: (u64, u64),
     bytes: u64,
     /// Nanoseconds since 1970: of the content, and of anything else about the file.
@@ -73,7 +74,7 @@ struct Stamp {
 }
 
 /// How long ago a file must have been changed.
-const SETTLED: Duration = Duration::from_secs(1);
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
 
 impl<K: Copy + Eq + Hash, T> Memo<K, T> {
     /// Returns a memo that knows the same and looks at each file once from now on.
@@ -92,6 +93,20 @@ impl<K: Copy + Eq + Hash, T> Memo<K, T> {
         Memo {
             files: Arc::new(files.collect()),
             is_frozen,
+        }
+    }
+
+    /// True if it looks at each file once.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
+    /// Calls a function with each content that is known as long as its stamp is that of the file.
+    pub(super) fn for_each(&self, mut each: impl FnMut(K, Stamp, &T)) {
+        for known in self.files.iter() {
+            if let (Some(stamp), Some(content)) = (known.stamp, &known.content) {
+                each(*known.key(), stamp, content);
+            }
         }
     }
 

@@ -22,6 +22,7 @@
 //!   scripts/<sha-256>.pt                               losses and miners of the user
 //!   studies/<id>.json                                  the points of a study's trials, in order
 //!   sweeps/<name>.toml                                 a sweep as it was last run
+//!   cache/<kind>.bin                                   what was read of many results
 //! ```
 //!
 //! A job is done when its `index.json`, `trained.json` or `record.json` exists, and each of these
@@ -34,6 +35,7 @@
 //! journal of its own and writes nothing else but what belongs to the jobs that it has [claimed](Claim).
 
 mod at_work;
+mod cache;
 mod claim;
 mod damage;
 pub mod fingerprint;
@@ -71,6 +73,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use thiserror::Error;
 
+use cache::{Cacheable, Cached};
 pub use damage::Damage;
 use damage::{DamageLog, DamagedKind};
 pub use folders::{AttemptFolder, RunFolder};
@@ -213,16 +216,26 @@ pub struct Cause {
 
 impl AttemptExit {
     /// Returns why the attempt failed, if it did.
-    pub fn cause(self) -> Option<Cause> {
-        match self.end {
+    pub fn cause(&self) -> Option<Cause> {
+        match &self.end {
             AttemptEnd::Failed { class, message } => Some(Cause {
-                class,
+                class: *class,
                 code: self.code,
                 signal: self.signal,
-                message,
+                message: message.clone(),
             }),
             AttemptEnd::Finished | AttemptEnd::Stopped | AttemptEnd::Superseded => None,
         }
+    }
+}
+
+impl Cacheable for AttemptExit {
+    fn bytes(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
+    }
+
+    fn of(bytes: &[u8]) -> Option<AttemptExit> {
+        serde_json::from_slice(bytes).ok()
     }
 }
 
@@ -301,16 +314,16 @@ pub struct Ledger {
     /// The turn in which results are published, if processes take turns at them.
     turn: Option<Turn>,
     damage: DamageLog,
-    trainings: Memo<RunId, Vouched<Trained>>,
-    records: Memo<RunId, Vouched<Record>>,
+    trainings: Cached<RunId, Vouched<Trained>>,
+    records: Cached<RunId, Vouched<Record>>,
     /// Those that are what the ids of their runs are hashes of.
-    identities: Memo<RunId, ()>,
+    identities: Cached<RunId, ()>,
     /// The scores of queries that are as they were when a run was measured.
     queries: Memo<(RunId, Check), ()>,
     /// The number of attempts at each job.
-    attempts: Memo<Job, u32>,
+    attempts: Cached<Job, u32>,
     /// The ends of attempts, by their numbers.
-    exits: Memo<(Job, u32), AttemptExit>,
+    exits: Cached<(Job, u32), AttemptExit>,
 }
 
 /// The points of a study's trials, as they are kept.
@@ -332,13 +345,55 @@ impl Ledger {
             runs: Memo::default(),
             turn: None,
             damage: DamageLog::default(),
-            trainings: Memo::default(),
-            records: Memo::default(),
-            identities: Memo::default(),
+            trainings: Cached::default(),
+            records: Cached::default(),
+            identities: Cached::default(),
             queries: Memo::default(),
-            attempts: Memo::default(),
-            exits: Memo::default(),
+            attempts: Cached::default(),
+            exits: Cached::default(),
         }
+    }
+
+    /// Opens the results folder `root` with what earlier commands have [kept](Self::keep_read).
+    pub fn with_cache(root: impl Into<PathBuf>) -> Ledger {
+        let ledger = Ledger::new(root);
+        let file = |name: &str| ledger.root.join("cache").join(name);
+        Ledger {
+            trainings: Cached::at(file("trainings.bin")),
+            records: Cached::at(file("records.bin")),
+            identities: Cached::at(file("identities.bin")),
+            attempts: Cached::at(file("attempts.bin")),
+            exits: Cached::at(file("exits.bin")),
+            ..ledger
+        }
+    }
+
+    /// Returns a ledger of the same folder that reads all files itself, each once.
+    #[must_use]
+    pub fn anew(&self) -> Ledger {
+        Ledger::new(&self.root).frozen()
+    }
+
+    /// Keeps what was read of many results, so that later commands need not read them again while they do not change.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn keep_read(&self) -> Result<(), LedgerError> {
+        /// Nobody notices how long it takes to read less.
+        const LEAST: usize = 1_000;
+        self.keep_at_least(LEAST)
+    }
+
+    fn keep_at_least(&self, least: usize) -> Result<(), LedgerError> {
+        let runs = self.runs()?;
+        let is_there = |run: RunId| runs.contains(&run);
+        let has_run = |job: Job| job.run().is_some_and(is_there);
+        self.trainings.keep(least, is_there)?;
+        self.records.keep(least, is_there)?;
+        self.identities.keep(least, is_there)?;
+        self.attempts.keep(least, has_run)?;
+        self.exits.keep(least, |(job, _)| has_run(job))?;
+        Ok(())
     }
 
     /// Returns a ledger of the same folder that reads the results of each run once: what changes meanwhile is not seen.
@@ -737,7 +792,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn last_exit(&self, job: Job) -> Result<Option<AttemptExit>, LedgerError> {
+    pub fn last_exit(&self, job: Job) -> Result<Option<Arc<AttemptExit>>, LedgerError> {
         match self.attempts(job)? {
             0 => Ok(None),
             number => self.exit(job, number),
@@ -749,26 +804,34 @@ impl Ledger {
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<AttemptExit>, LedgerError> {
+    pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<Arc<AttemptExit>>, LedgerError> {
         let path = || self.attempt_folder(job, attempt).exit();
-        let found = self.exits.get((job, attempt), path, |path| {
+        self.exits.get((job, attempt), path, |path| {
             let subject = subject::exit(job, attempt);
             self.read_with_metadata(path, |bytes| self.unsealed(path, &subject, bytes))
-        })?;
-        Ok(found.map(|found| AttemptExit::clone(&found)))
+        })
     }
 
-    /// Returns the program and the machine of each attempt at a job, in order; `None` where they are unknown.
+    /// Returns how the attempts at a job ended, in order; those that run or died with the orchestrator are left out.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn exits(&self, job: Job) -> Result<Vec<Arc<AttemptExit>>, LedgerError> {
+        let mut exits = Vec::new();
+        for attempt in 1..=self.attempts(job)? {
+            exits.extend(self.exit(job, attempt)?);
+        }
+        Ok(exits)
+    }
+
+    /// Returns the program and the machine of each attempt at a job, in order, where they are known.
     ///
     /// # Errors
     /// A file cannot be read.
     pub fn computations(&self, job: Job) -> Result<Vec<Computation>, LedgerError> {
-        let mut computations = Vec::new();
-        for attempt in 1..=self.attempts(job)? {
-            let exit = self.exit(job, attempt)?;
-            computations.extend(exit.and_then(|exit| exit.computation));
-        }
-        Ok(computations)
+        let exits = self.exits(job)?;
+        let computations = exits.iter().filter_map(|exit| exit.computation.clone());
+        Ok(computations.collect())
     }
 
     /// Notes how an attempt at a job ended.
@@ -787,9 +850,14 @@ impl Ledger {
     /// The folder cannot be read.
     pub fn attempts(&self, job: Job) -> Result<u32, LedgerError> {
         let folder = || self.job_folder(job);
+        let list = |folder: &Path| Turn::latest(folder).map_err(LedgerError::io("list", folder));
+        if !self.attempts.is_frozen() {
+            // On a network, the times of a folder may be known later than its entries.
+            return list(&folder());
+        }
         let latest = self.attempts.get(job, folder, |folder| {
-            let latest = Turn::latest(folder).map_err(LedgerError::io("list", folder));
-            latest.map(|latest| (None, Some(latest)))
+            let before = fs::metadata(folder).ok();
+            list(folder).map(|latest| (before, Some(latest)))
         });
         Ok(latest?.map_or(0, |latest| *latest))
     }

@@ -71,7 +71,7 @@ impl Ledger {
             Decision::Started { job, attempt, slot },
         );
         if let Some(exit) = self.exit(job, attempt)? {
-            let end = exit.end;
+            let end = exit.end.clone();
             add(
                 written(&folder.exit()),
                 Decision::Ended { job, attempt, end },

@@ -152,6 +152,7 @@ fn why(kind: FileKind, path: &Path, earlier: &BTreeSet<PathBuf>) -> Option<Spare
         | FileKind::TornJournal
         | FileKind::Fingerprints
         | FileKind::Learned
+        | FileKind::Cache
         | FileKind::Sweep
         | FileKind::Script
         | FileKind::Submission

@@ -372,3 +372,54 @@ fn a_frozen_ledger_lists_the_runs_once() {
         assert_eq!(later.runs().unwrap().len(), 2);
     }
 }
+
+/// All that a ledger says of three runs.
+fn said(ledger: &Ledger) -> String {
+    let of_run = |number: u64| {
+        let (id, job) = (run(number), job(number));
+        let attempts = ledger.attempts(job).unwrap();
+        let exits: Vec<_> = (1..=attempts)
+            .map(|it| ledger.exit(job, it).unwrap())
+            .collect();
+        let state = ledger.state(id).unwrap();
+        let files = (
+            ledger.has_model(id, Check::Sizes),
+            ledger.has_queries(id, Check::Sizes),
+        );
+        format!(
+            "{state:?} {:?} {exits:?} {files:?}",
+            ledger.trained(id).unwrap()
+        )
+    };
+    let of_runs: Vec<String> = (1..=3).map(of_run).collect();
+    format!("{}\n{:?}", of_runs.join("\n"), ledger.damage())
+}
+
+#[test]
+fn a_ledger_with_a_cache_says_what_one_without_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let (bare, cached) = (
+        || Ledger::new(root).frozen(),
+        || Ledger::with_cache(root).frozen(),
+    );
+    let ledger = Ledger::new(root);
+    (1..=3).for_each(|number| write_all(&ledger, number));
+    std::thread::sleep(memo::SETTLED + std::time::Duration::from_millis(50));
+    let first = cached();
+    let before = said(&first);
+    assert_eq!(before, said(&bare()));
+    first.keep_at_least(1).unwrap();
+    let kept = fs::read_dir(root.join("cache")).unwrap().count();
+    assert_eq!(kept, 4, "trainings, records, attempts and their ends");
+    assert_eq!(said(&cached()), before);
+    let exit = ledger.exit(job(1), 1).unwrap().unwrap();
+    ledger.note_exit(job(1), 2, &exit).unwrap();
+    change_a_digit(&ledger.run(run(1)).record());
+    change_a_digit(&ledger.attempt_folder(job(2), 1).exit());
+    fs::remove_file(ledger.run(run(2)).record()).unwrap();
+    fs::remove_file(ledger.run(run(2)).model()).unwrap();
+    ledger.publish_trained(run(3), &trained(300)).unwrap();
+    assert_ne!(said(&bare()), before);
+    assert_eq!(said(&cached()), said(&bare()));
+}

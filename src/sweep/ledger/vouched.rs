@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use schema::{BrokenSeal, sealed_content, unsealed};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::cache::Cacheable;
+
 /// A result and the files that belong to it. A result of an earlier version names no files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Vouched<T> {
@@ -48,6 +50,18 @@ impl<T: Serialize + DeserializeOwned> Vouched<T> {
             return Ok(Vouched { result, files });
         }
         unsealed(subject, text)
+    }
+}
+
+/// Without `flatten`, which copies all content when it is read.
+impl<T: Serialize + DeserializeOwned> Cacheable for Vouched<T> {
+    fn bytes(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&(&self.result, &self.files))
+    }
+
+    fn of(bytes: &[u8]) -> Option<Vouched<T>> {
+        let (result, files) = serde_json::from_slice(bytes).ok()?;
+        Some(Vouched { result, files })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use schema::{
     Backbone, BatchNorm, Fingerprint, Fold, Identity, Join, LabelMap, Metric, Model, Numerics,
     Recipe, RunId, SCHEMA, Schedule, StudyId, Training, Weights,
@@ -12,6 +13,9 @@ use crate::{
     config::{Baseline, LabelMaps, Method, MethodTable, Point, Sweep, TrainingTable},
     search::Search,
 };
+
+/// The number of ids that are made at a time.
+const TOGETHER: usize = 64;
 
 /// Everything that the runs of one row of the table have in common.
 pub(super) struct Cell<'a> {
@@ -50,6 +54,16 @@ struct Part {
     unseeded: Arc<Identity>,
 }
 
+impl Part {
+    /// The ids of its runs with these seeds.
+    fn runs(&self, seeds: &[u64]) -> Vec<RunId> {
+        let together = seeds.par_chunks(TOGETHER);
+        together
+            .flat_map_iter(|seeds| self.unseeded.runs(seeds))
+            .collect()
+    }
+}
+
 impl Cell<'_> {
     /// The search of its values, if any are searched.
     pub(super) fn search(&self) -> Option<Search> {
@@ -73,25 +87,28 @@ impl Cell<'_> {
     ) -> Vec<(Member, Seeded)> {
         let seeds = self.seeds_of_recipes(method);
         let parts = self.parts(method, training);
-        let runs: Vec<Vec<RunId>> = parts
-            .iter()
-            .map(|part| part.unseeded.runs(&seeds))
-            .collect();
-        let mut members = Vec::with_capacity(seeds.len() * parts.len());
-        for (position, seed) in self.seeds().into_iter().enumerate() {
-            for (part, runs) in parts.iter().zip(&runs) {
-                let seeded = Seeded {
-                    unseeded: Arc::clone(&part.unseeded),
-                    seed: seeds[position],
-                };
-                let member = Member {
-                    map: part.map.map(|map| map.index),
-                    ..self.member(seed, part.fold, runs[position])
-                };
-                members.push((member, seeded));
-            }
-        }
-        members
+        let runs: Vec<Vec<RunId>> = parts.iter().map(|part| part.runs(&seeds)).collect();
+        let of_seed = |(position, seed): (usize, u64)| {
+            let of_part = |(part, runs): (&Part, &Vec<RunId>)| {
+                self.repetition(part, seed, seeds[position], runs[position])
+            };
+            parts.iter().zip(&runs).map(of_part).collect::<Vec<_>>()
+        };
+        let members = self.seeds().into_par_iter().enumerate().map(of_seed);
+        members.flatten_iter().collect()
+    }
+
+    /// A repetition with a seed, and with that of its recipe.
+    fn repetition(&self, part: &Part, seed: u64, of_recipe: u64, run: RunId) -> (Member, Seeded) {
+        let seeded = Seeded {
+            unseeded: Arc::clone(&part.unseeded),
+            seed: of_recipe,
+        };
+        let member = Member {
+            map: part.map.map(|map| map.index),
+            ..self.member(seed, part.fold, run)
+        };
+        (member, seeded)
     }
 
     /// The ids of the same runs, by fold and seed, as far as they are asked for.
@@ -100,8 +117,6 @@ impl Cell<'_> {
         method: &MethodTable,
         training: &TrainingTable,
     ) -> impl Iterator<Item = RunId> {
-        /// The number of ids that are made at a time.
-        const TOGETHER: usize = 64;
         let seeds = self.seeds_of_recipes(method);
         let seeds: Vec<Vec<u64>> = seeds.chunks(TOGETHER).map(<[u64]>::to_vec).collect();
         let of_part = move |part: Part| {

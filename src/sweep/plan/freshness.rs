@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Plan, PlannedRun};
 use crate::{
     config::ReportTable,
-    ledger::{AttemptExit, Cause, Check, Job, Ledger, LedgerError, RunStage},
+    ledger::{Cause, Check, Job, Ledger, LedgerError, RunStage},
     visits::PerJob,
 };
 
@@ -306,7 +306,7 @@ fn unmeasured(record: &Record, metrics: &[Metric]) -> Vec<Metric> {
 }
 
 fn reason(job: Job, has_checkpoint: bool, ledger: &Ledger) -> Result<Reason, LedgerError> {
-    let failure = ledger.last_exit(job)?.and_then(AttemptExit::cause);
+    let failure = ledger.last_exit(job)?.and_then(|exit| exit.cause());
     Ok(match failure {
         Some(cause) => Reason::Failed(cause),
         None if has_checkpoint => Reason::Interrupted,

@@ -96,10 +96,9 @@ impl Inputs {
 /// A file cannot be written.
 pub fn restore_identities(plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
     let begun = ledger.runs()?;
-    for (run, planned) in plan.runs.iter().filter(|(run, _)| begun.contains(run)) {
-        if !ledger.has_identity(*run)? {
-            ledger.describe_run(&planned.identity())?;
-        }
-    }
-    Ok(())
+    let begun = plan.runs.par_iter().filter(|(run, _)| begun.contains(run));
+    begun.try_for_each(|(&run, planned)| match ledger.has_identity(run)? {
+        true => Ok(()),
+        false => ledger.describe_run(&planned.identity()),
+    })
 }

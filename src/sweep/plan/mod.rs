@@ -367,15 +367,27 @@ impl Plan {
         self.graph.get_or_init(|| graph::of(self))
     }
 
-    /// All jobs that are processes. A trial is only validated.
+    /// All jobs that are processes.
     pub fn jobs(&self) -> impl Iterator<Item = Job> {
         let prepare = self.data.keys().map(|&data| Job::Prepare(data));
         let of_runs = self.runs.iter().flat_map(|(&run, planned)| {
+            // A trial is only validated.
             let evaluate = planned.member.map(|_| Job::Evaluate(run));
             [Job::Train(run)].into_iter().chain(evaluate)
         });
         let ensembles = self.ensembles.keys().map(|&id| Job::Ensemble(id));
         prepare.chain(of_runs).chain(ensembles)
+    }
+
+    /// True if it has a job.
+    pub fn has(&self, job: Job) -> bool {
+        match job {
+            Job::Prepare(data) => self.data.contains_key(&data),
+            Job::Train(run) => self.runs.contains_key(&run),
+            // A trial is only validated.
+            Job::Evaluate(run) => self.member_of(run).is_some(),
+            Job::Ensemble(id) => self.ensembles.contains_key(&id),
+        }
     }
 
     /// The results that belong to the plan.
@@ -455,10 +467,11 @@ impl Plan {
         for of_seed in self.members[members].chunk_by(Member::is_beside) {
             let position = next;
             next += of_seed.len();
+            if of_seed.windows(2).all(|pair| pair[0].run == pair[1].run) {
+                continue;
+            }
             let runs: Vec<RunId> = of_seed.iter().map(|member| member.run).collect();
-            let is_decided = runs.iter().all(|run| self.runs.contains_key(run));
-            let is_one_run = runs.windows(2).all(|pair| pair[0] == pair[1]);
-            if !is_decided || is_one_run {
+            if !runs.iter().all(|run| self.runs.contains_key(run)) {
                 continue;
             }
             let id = EnsembleId::of(&runs);

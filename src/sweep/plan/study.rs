@@ -322,7 +322,9 @@ fn of_run(run: RunId, ledger: &Ledger, select: Metric) -> Result<OfRun, LedgerEr
             OfRun::Failed(None)
         });
     }
-    let end = ledger.last_exit(Job::Train(run))?.map(|exit| exit.end);
+    let end = ledger
+        .last_exit(Job::Train(run))?
+        .map(|exit| exit.end.clone());
     Ok(match end {
         Some(AttemptEnd::Failed {
             class: Failure::Recipe,

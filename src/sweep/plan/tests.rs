@@ -176,6 +176,29 @@ fn the_graph_goes_from_preparation_to_the_report() {
 }
 
 #[test]
+fn runs_that_differ_in_their_seeds_alone_share_what_their_ids_are_hashes_of() {
+    let plan = desk(SWEEP).plan;
+    let mut shared = BTreeMap::<_, BTreeSet<u64>>::new();
+    for (&run, planned) in &plan.runs {
+        assert_eq!(planned.identity().run(), run);
+        let place = Arc::as_ptr(&planned.unseeded);
+        shared.entry(place).or_default().insert(planned.seed);
+    }
+    let seeds: Vec<usize> = shared.values().map(BTreeSet::len).collect();
+    assert_eq!(seeds.iter().sum::<usize>(), plan.runs.len());
+    assert!(seeds.contains(&2), "{seeds:?}");
+}
+
+#[test]
+fn the_jobs_of_a_plan_are_those_of_its_graph() {
+    let plan = desk(SWEEP).plan;
+    let jobs: BTreeSet<Job> = plan.jobs().collect();
+    let nodes = plan.graph().nodes();
+    assert_eq!(jobs, nodes.filter_map(Node::job).collect());
+    assert!(jobs.iter().all(|&job| plan.has(job)));
+}
+
+#[test]
 fn the_folds_of_a_cell_and_a_seed_are_measured_together_once_each_is_measured() {
     let desk = desk(SWEEP);
     assert_eq!(

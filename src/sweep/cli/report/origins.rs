@@ -20,10 +20,10 @@ use crate::{
 pub(super) fn origins(
     plan: &Plan,
     ledger: &Ledger,
-) -> Result<BTreeMap<RunId, Origin>, LedgerError> {
+) -> Result<BTreeMap<RunId, Arc<Origin>>, LedgerError> {
     let runs: BTreeSet<RunId> = plan.members.iter().map(|member| member.run).collect();
     runs.into_par_iter()
-        .map(|run| Ok((run, origin(run, plan, ledger)?)))
+        .map(|run| Ok((run, Arc::new(origin(run, plan, ledger)?))))
         .collect()
 }
 
@@ -68,7 +68,9 @@ pub(super) fn tried(opened: &Opened) -> Result<Tried, LedgerError> {
 }
 
 fn cost(job: Job, ledger: &Ledger) -> Result<Cost, LedgerError> {
-    Ok(ledger.computations(job)?.iter().map(Cost::of).sum())
+    let exits = ledger.exits(job)?;
+    let computations = exits.iter().filter_map(|exit| exit.computation.as_ref());
+    Ok(computations.map(Cost::of).sum())
 }
 
 fn has_ended(run: RunId, ledger: &Ledger) -> Result<bool, LedgerError> {

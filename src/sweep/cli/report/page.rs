@@ -1,6 +1,6 @@
 //! What the page of a sweep shows beside its tables: failures, durations, settings and the environment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use report::{FailedJob, Provenance, Search, SearchTrial, SearchedRange, SettingOrigin, Timing};
@@ -29,7 +29,7 @@ fn failure(job: Job, plan: &Plan, ledger: &Ledger) -> Result<Option<FailedJob>, 
     if number == 0 {
         return Ok(None);
     }
-    let end = ledger.exit(job, number)?.map(|exit| exit.end);
+    let end = ledger.exit(job, number)?.map(|exit| exit.end.clone());
     let Some(AttemptEnd::Failed { message, .. }) = end else {
         return Ok(None);
     };
@@ -43,13 +43,12 @@ fn failure(job: Job, plan: &Plan, ledger: &Ledger) -> Result<Option<FailedJob>, 
 
 /// How long the jobs of each kind took for each method, by the journal: the attempts that finished.
 pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
-    let jobs: BTreeSet<Job> = plan.jobs().collect();
     let methods = plan.methods_of_members();
     let mut timings: BTreeMap<Work, Timing> = BTreeMap::new();
     // An unreadable journal costs the times, nothing else.
     let contents = journal::read(ledger.root()).unwrap_or_default();
     for attempt in contents.ended() {
-        let is_counted = attempt.end == AttemptEnd::Finished && jobs.contains(&attempt.job);
+        let is_counted = attempt.end == AttemptEnd::Finished && plan.has(attempt.job);
         let Some(seconds) = attempt.seconds.filter(|_| is_counted) else {
             continue;
         };

@@ -184,7 +184,7 @@ pub(in crate::cli) fn state_of(
 /// The failure of a job; nothing if the place where it ran is to blame, which is mended by running it
 /// again.
 fn failure_of(job: Job, ledger: &Ledger) -> Result<Option<RunState>, LedgerError> {
-    let end = ledger.last_exit(job)?.map(|exit| exit.end);
+    let end = ledger.last_exit(job)?.map(|exit| exit.end.clone());
     Ok(match end {
         Some(AttemptEnd::Failed { class, message }) if !class.is_of_place() => {
             Some(RunState::Failed { class, message })

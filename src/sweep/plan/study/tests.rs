@@ -520,6 +520,8 @@ fn a_plan_that_has_grown_is_the_plan_that_is_made_of_its_results() {
         let anew = desk.plan();
         let nodes = |plan: &Plan| plan.graph().nodes().collect::<BTreeSet<_>>();
         assert_eq!(nodes(&grown), nodes(&anew));
+        let jobs = nodes(&grown).into_iter().filter_map(Node::job);
+        assert_eq!(jobs.collect::<BTreeSet<_>>(), grown.jobs().collect());
         let edges = |plan: &Plan| {
             plan.graph()
                 .all_edges()
