@@ -473,7 +473,7 @@ fn small(batch_norm: BatchNorm, freeze: &[&str]) -> Network {
     Network::pretrained(config, &weights, 0, Device::Cpu).unwrap()
 }
 
-fn bytes(count: i64, size: i64) -> Tensor {
+pub(super) fn bytes(count: i64, size: i64) -> Tensor {
     ((pattern(count * 3 * size * size, 2) + 1.0) * 127.5)
         .to_kind(Kind::Uint8)
         .view([count, 3, size, size])

@@ -43,6 +43,8 @@ mod squeezenet;
 mod swin;
 mod tensors;
 mod torchscript;
+#[cfg(test)]
+mod trained_tests;
 mod trunk;
 mod vit;
 pub mod weights;
