@@ -327,13 +327,18 @@ impl Opened {
     /// Tells of damaged results. They are not counted.
     fn tell_damage(&self) -> Result<(), Exit> {
         integrity::of_results(&self.plan, &self.ledger, Check::Sizes)?;
+        self.tell_found_damage();
+        Ok(())
+    }
+
+    /// The same of results that were looked at.
+    fn tell_found_damage(&self) {
         for damage in self.ledger.damage() {
             let again = &self.sweep.command;
             tell(&format!(
                 "warning: {damage}; it is not used, and `{again}` computes what is needed again"
             ));
         }
-        Ok(())
     }
 
     /// Refuses to report while results are damaged: the tables would lack them.

@@ -21,8 +21,8 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use report::{
-    Caption, ClassScores, Description, Format, Page, Provenance, Question, Results, Row,
-    Statistics, Table, Training,
+    Caption, ClassScores, Description, Format, Page, Provenance, Question, ReportError, Results,
+    Row, Statistics, Table, Training,
 };
 use schema::Dataset;
 use serde::Serialize;
@@ -183,8 +183,9 @@ impl Destination {
         if let Some(statistics) = &statistics {
             report.add_statistics(statistics, &folder)?;
         }
-        report.add_provenance(&provenance, &folder)?;
-        report.add_results(&rows, &folder)?;
+        let (origins, results) = rayon::join(|| provenance.csv(), || files_of(&rows));
+        report.add_provenance(&provenance, origins.map_err(Exit::stuck)?, &folder);
+        report.add_results(results.map_err(Exit::stuck)?, &folder);
         let trainings = curves::trainings(&opened.plan, &opened.ledger)?;
         if !trainings.is_empty() {
             report.add_curves(&trainings, &folder)?;
@@ -276,15 +277,11 @@ impl Tables {
         self.files.push((path, text));
     }
 
-    fn add_results(&mut self, rows: &[Row], folder: &Path) -> Result<(), Exit> {
-        let results = Results::of(rows);
+    fn add_results(&mut self, (csv, parquet): (String, Vec<u8>), folder: &Path) {
         let both = folder.join("results.{csv,parquet}");
         self.told.push(format!("every result: {}", both.display()));
-        let csv = results.csv().map_err(Exit::stuck)?;
         self.add_file(folder.join("results.csv"), csv);
-        let parquet = results.parquet().map_err(Exit::stuck)?;
         self.binary.push((folder.join("results.parquet"), parquet));
-        Ok(())
     }
 
     fn add_curves(&mut self, trainings: &[Training], folder: &Path) -> Result<(), Exit> {
@@ -336,8 +333,7 @@ impl Tables {
         Ok(())
     }
 
-    fn add_provenance(&mut self, provenance: &Provenance, folder: &Path) -> Result<(), Exit> {
-        let csv = provenance.csv().map_err(Exit::stuck)?;
+    fn add_provenance(&mut self, provenance: &Provenance, csv: String, folder: &Path) {
         for (name, text) in [
             ("provenance.md", provenance.markdown()),
             ("provenance.csv", csv),
@@ -350,7 +346,6 @@ impl Tables {
             "programs, machines, dates, costs: {}",
             both.display()
         ));
-        Ok(())
     }
 
     /// What the files that are there show and the new ones would not, a sentence each.
@@ -424,6 +419,12 @@ impl Tables {
             named.join("\n  ")
         ))
     }
+}
+
+/// Returns every result as CSV and as Parquet.
+fn files_of(rows: &[Row]) -> Result<(String, Vec<u8>), ReportError> {
+    let results = Results::of(rows);
+    Ok((results.csv()?, results.parquet()?))
 }
 
 /// The statistics of the results, if there is anything to compare.

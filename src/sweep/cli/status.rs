@@ -144,7 +144,8 @@ impl Status {
 
     /// Prints the snapshot, and returns whether something failed.
     fn end(&self, opened: &Opened, snapshot: &Snapshot) -> Result<(), Exit> {
-        opened.tell_damage()?;
+        // The snapshot has looked at all results.
+        opened.tell_found_damage();
         match self.json {
             true => show_json(snapshot)?,
             false => show(&(snapshot.lines(self, opened).join("\n") + "\n"))?,
@@ -315,7 +316,7 @@ impl Snapshot {
 
     /// Counts all runs, and adds those that need a look; most only count.
     fn add_runs(&mut self, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
-        let looked = |(&run, _)| Ok((run, is_plainly_finished(run, plan, ledger)?));
+        let looked = |(&run, _)| Ok((run, is_plainly_finished(run, ledger)?));
         let looked = plan.runs.par_iter().map(looked);
         for (run, is_plain) in looked.collect::<Result<Vec<_>, LedgerError>>()? {
             match is_plain {
@@ -440,10 +441,8 @@ fn resources_in_use(session: Option<&Session>, opened: &Opened) -> BTreeMap<Stri
 }
 
 /// True if there is nothing to tell of a run but that it has finished.
-fn is_plainly_finished(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<bool, LedgerError> {
-    let trained = ledger.trained(run)?;
-    let is_idle = trained.is_some_and(|trained| trained.was_mostly_idle());
-    Ok(!is_idle && matches!(state_of(run, plan, ledger)?, RunState::Finished(_)))
+fn is_plainly_finished(run: RunId, ledger: &Ledger) -> Result<bool, LedgerError> {
+    Ok(ledger.has_scores(run)? && !ledger.was_mostly_idle(run)?)
 }
 
 /// The name of a run's data set, if it has files that can be checked.

@@ -11,7 +11,10 @@ use std::{
     hash::Hash,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use durable::DiskError;
@@ -31,6 +34,8 @@ pub(super) trait Cacheable: Sized {
 pub(super) struct Cached<K: Eq + Hash, T> {
     memo: Memo<K, T>,
     earlier: Option<Arc<Earlier<K>>>,
+    /// How many files had to be read.
+    reads: Arc<AtomicUsize>,
 }
 
 /// What earlier commands have read: a file that is read when it is first needed.
@@ -68,6 +73,7 @@ impl<K: Eq + Hash, T> Default for Cached<K, T> {
         Cached {
             memo: Memo::default(),
             earlier: None,
+            reads: Arc::default(),
         }
     }
 }
@@ -77,8 +83,8 @@ impl<K: Eq + Hash, T> Cached<K, T> {
     pub(super) fn at(path: PathBuf) -> Cached<K, T> {
         let cache = OnceLock::new();
         Cached {
-            memo: Memo::default(),
             earlier: Some(Arc::new(Earlier { path, cache })),
+            ..Cached::default()
         }
     }
 }
@@ -89,6 +95,7 @@ impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K
         Cached {
             memo: self.memo.frozen(),
             earlier: self.earlier.clone(),
+            reads: Arc::clone(&self.reads),
         }
     }
 
@@ -97,6 +104,7 @@ impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K
         Cached {
             memo: self.memo.live(),
             earlier: self.earlier.clone(),
+            reads: Arc::clone(&self.reads),
         }
     }
 
@@ -115,7 +123,10 @@ impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K
         self.memo
             .get(key, path, |path| match self.unchanged(key, path) {
                 Some((metadata, content)) => Ok((Some(metadata), Some(content))),
-                None => read(path),
+                None => {
+                    self.reads.fetch_add(1, Ordering::Relaxed);
+                    read(path)
+                }
             })
     }
 
@@ -127,8 +138,8 @@ impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K
         Some((metadata, T::of(content.filter(|_| is_unchanged)?)?))
     }
 
-    /// Keeps what it knows for later commands, unless less than `least` or a tenth of it is new. What was kept and not
-    /// looked at is kept on if `is_there`.
+    /// Keeps what it knows for later commands, unless less than `least` files were read, or less than a tenth of those
+    /// that are kept. What was kept and not looked at is kept on if `is_there`.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -137,12 +148,8 @@ impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K
             return Ok(());
         };
         let cache = earlier.cache();
-        let mut new = 0;
-        self.memo.for_each(|key, stamp, _| {
-            let is_known = cache.get(key).is_some_and(|(known, _)| known == stamp);
-            new += usize::from(!is_known);
-        });
-        if new < least.max(cache.entries.len() / 10) {
+        let reads = self.reads.load(Ordering::Relaxed);
+        if reads < least.max(cache.entries.len() / 10) {
             return Ok(());
         }
         let mut contents = BTreeMap::new();

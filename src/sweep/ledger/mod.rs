@@ -66,8 +66,8 @@ pub use claim::{Claim, Claimant, Claimed};
 use durable::{DiskError, Turn};
 use schema::{
     Attempt, BrokenSeal, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity,
-    PrepareWork, PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained, has_seal,
-    renamed, run_files, sealed, sealed_content, unsealed,
+    Outcome, PrepareWork, PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained,
+    has_seal, renamed, run_files, sealed, sealed_content, unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -766,6 +766,24 @@ impl Ledger {
                 })
             })
         })
+    }
+
+    /// True if a run has scores.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn has_scores(&self, run: RunId) -> Result<bool, LedgerError> {
+        let record = self.vouched_record(run)?;
+        Ok(record.is_some_and(|found| matches!(found.result.outcome, Outcome::Finished(_))))
+    }
+
+    /// True if a run learned nothing in most steps of its training.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn was_mostly_idle(&self, run: RunId) -> Result<bool, LedgerError> {
+        let trained = self.vouched_training(run)?;
+        Ok(trained.is_some_and(|found| found.result.was_mostly_idle()))
     }
 
     /// Returns the summary of a run's training; `None` if it has not ended.

@@ -7,7 +7,7 @@ use std::{
 
 use rayon::prelude::*;
 use report::{Cost, EverMeasured, Origin, Tried};
-use schema::{DataId, Identity, Outcome, Recipe, RunId};
+use schema::{DataId, Identity, Recipe, RunId};
 use serde::Serialize;
 
 use crate::{
@@ -96,7 +96,8 @@ fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, Ledg
         .collect();
     let recipes = recipes_of(plan);
     let measured = runs.par_iter().filter_map(|&run| {
-        if !is_measured(run, ledger) {
+        // Runs of other sweeps that cannot be read are of no concern here.
+        if !ledger.has_scores(run).unwrap_or(false) {
             return None;
         }
         if let Some(run) = plan.runs.get(&run) {
@@ -150,14 +151,6 @@ fn recipe_of(identity: &Identity) -> Hash {
 /// Equal values have equal texts, because each type writes its keys in one order.
 fn hash_of(value: &impl Serialize) -> Hash {
     blake3::hash(&serde_json::to_vec(value).unwrap_or_default()).into()
-}
-
-/// True if the scores of a run are there. Runs of other sweeps that cannot be read are of no concern here.
-fn is_measured(run: RunId, ledger: &Ledger) -> bool {
-    match ledger.state(run) {
-        Ok(RunStage::Recorded(record)) => matches!(record.outcome, Outcome::Finished(_)),
-        Ok(RunStage::New | RunStage::Interrupted | RunStage::Trained(_)) | Err(_) => false,
-    }
 }
 
 /// Returns the identity of a run of another sweep.

@@ -134,14 +134,15 @@ pub(in crate::cli) fn state_of_ensemble(
 
 /// A warning for each method whose miner or margins left no pair in most steps.
 pub(super) fn idle(rows: &[Row], ledger: &Ledger) -> Result<Vec<String>, LedgerError> {
+    let idle = rows
+        .par_iter()
+        .filter_map(|row| match ledger.was_mostly_idle(row.run) {
+            Ok(is_idle) => is_idle.then_some(Ok(row)),
+            Err(error) => Some(Err(error)),
+        });
     let mut runs: BTreeMap<&str, BTreeSet<RunId>> = BTreeMap::new();
-    for row in rows {
-        if ledger
-            .trained(row.run)?
-            .is_some_and(|trained| trained.was_mostly_idle())
-        {
-            runs.entry(&row.method).or_default().insert(row.run);
-        }
+    for row in idle.collect::<Result<Vec<_>, LedgerError>>()? {
+        runs.entry(&row.method).or_default().insert(row.run);
     }
     let warning = |(method, runs): (&str, BTreeSet<RunId>)| {
         format!(
