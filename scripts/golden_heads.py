@@ -1,6 +1,7 @@
-"""Golden values of links between heads: src/dml/links/testdata/heads.json. Called by golden.py, whose environment it needs.
+"""Golden values of links between heads and of their layers on the map of a tap: src/dml/links/testdata/heads.json and
+src/dml/model/testdata/auxiliary.json. Called by golden.py, whose environment it needs.
 
-Everything is written as loops over images, heads, pairs and triplets, in double precision: three linear heads on given
+All of links is written as loops over images, heads, pairs and triplets, in double precision: three linear heads on given
 features, boosted, in a cascade, or with a penalty on heads that agree. Weights of boosting come from automatic
 differentiation of the loss at the combined margin, reversed gradients from a function of their own.
 """
@@ -276,8 +277,24 @@ def of_penalties(given):
     return cases
 
 
+def auxiliary():
+    """The layers of a head on the map of a tap, as in the released network of HDC: averages, a convolution and ReLU."""
+    weight, bias = leaf(normal(3, 2, 1, 1)), leaf(normal(3))
+    cases = []
+    for side in [5, 6, 7, 14]:
+        map = leaf(normal(2, 2, side, side))
+        averages = torch.nn.functional.avg_pool2d(map, 5, 3, ceil_mode=True)
+        value = torch.nn.functional.conv2d(averages, weight, bias).relu().flatten(1)
+        slopes = torch.tensor(normal(*value.shape))
+        gradients = torch.autograd.grad((value * slopes).sum(), [map, weight, bias])
+        of = dict(zip(["of_map", "of_weight", "of_bias"], [gradient.tolist() for gradient in gradients]))
+        cases.append({"map": map.tolist(), "value": value.tolist(), "slopes": slopes.tolist(), **of})
+    return {"weight": weight.tolist(), "bias": bias.tolist(), "cases": cases}
+
+
 def write_all(write):
     given = linear_heads()
     given["predictors"] = predictors_of()
     cases = {"cases": of_losses(given), "penalties": of_penalties(given)}
     write("links", "heads", {"labels": LABELS, **given, **cases})
+    write("model", "auxiliary", auxiliary())

@@ -44,6 +44,33 @@ pub struct Mlp {
     pub hidden: Vec<u32>,
 }
 
+/// Layers of a head on the map of a tap that keep the positions in the map: averages of windows of 5x5 at every third
+/// position, a 1x1 convolution and ReLU, as in HDC (Yuan et al., ICCV 2017) and in the auxiliary classifiers of GoogLeNet
+/// (Szegedy et al., CVPR 2015).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Auxiliary {
+    /// Channels of the convolution.
+    #[schemars(range(min = 1))]
+    pub channels: u32,
+}
+
+impl Auxiliary {
+    /// Side of the windows.
+    pub const WINDOW: u32 = 5;
+
+    /// From one window to the next.
+    pub const STRIDE: u32 = 3;
+
+    /// Returns how many windows a side of a map has, at least as long as a window. The last one may reach beyond the map
+    /// and is the average of what lies in it, as in Caffe.
+    pub fn windows(side: u32) -> u32 {
+        side.saturating_sub(Auxiliary::WINDOW)
+            .div_ceil(Auxiliary::STRIDE)
+            + 1
+    }
+}
+
 /// A head of a network with several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +81,9 @@ pub struct EmbeddingHead {
     /// The layer of the backbone whose map it pools. Absent: the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tap: Option<String>,
+    /// Layers on the map of `tap`, instead of a pooling. Absent: the map is pooled as in `model.pooling`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auxiliary: Option<Auxiliary>,
     /// Its layers. Absent: as `model.head`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Head>,
@@ -68,6 +98,7 @@ impl EmbeddingHead {
         EmbeddingHead {
             width,
             tap: None,
+            auxiliary: None,
             layers: None,
             dropout: 0.0,
         }
@@ -109,6 +140,15 @@ impl Join {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_windows_of_a_map_are_those_of_caffe() {
+        assert_eq!(Auxiliary::windows(14), 4);
+        assert_eq!(
+            [5, 6, 7, 8, 9, 28].map(Auxiliary::windows),
+            [1, 2, 2, 2, 3, 9]
+        );
+    }
 
     #[test]
     fn the_factors_of_a_joined_embedding_make_it_one_long() {

@@ -82,7 +82,7 @@ pub use event::{Event, Failure};
 pub use fingerprint::HashedFile;
 pub use footprint::Footprint;
 pub use half::Half;
-pub use heads::{EmbeddingHead, Head, Join, LinearHead, LinearInit, Mlp};
+pub use heads::{Auxiliary, EmbeddingHead, Head, Join, LinearHead, LinearInit, Mlp};
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, KindId, Numerics, ParseIdError, RunId, SCHEMA,
     StudyId, canonical_json,

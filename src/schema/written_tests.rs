@@ -54,6 +54,7 @@ const SEVERAL_HEADS: &[&str] = &[
     r#"{"backbone":"conv4","embedding":8,"heads":[{"width":4},{"width":4}],"join":"width"}"#,
     r#"{"backbone":"conv4","embedding":8,"heads":[{"width":4},{"width":4}],"join":{"factors":[1.0,2.0]}}"#,
     r#"{"backbone":"conv4","embedding":8,"heads":[{"width":4,"dropout":0.5},{"width":4}]}"#,
+    r#"{"backbone":"conv4","embedding":8,"heads":[{"width":4,"tap":"block2","auxiliary":{"channels":6}},{"width":4}]}"#,
 ];
 
 const LINKS: &[&str] = &[

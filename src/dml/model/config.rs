@@ -1,6 +1,6 @@
 //! What a network is made of and for, and why it cannot be built.
 
-use schema::{Backbone, Model, can_drop};
+use schema::{Auxiliary, Backbone, EmbeddingHead, Model, Tap, can_drop};
 
 use super::{
     input,
@@ -92,6 +92,12 @@ pub enum ModelError {
         /// The value in the settings.
         name: String,
     },
+    /// Auxiliary layers without a window.
+    #[error(
+        "auxiliary layers of a head need a tap whose map has at least {} pixels a side",
+        Auxiliary::WINDOW
+    )]
+    NoWindow,
     /// Heads that do not make up the embedding.
     #[error(
         "the heads have {found} dimensions in all, and the embedding {expected}; they are normalized and joined"
@@ -144,11 +150,24 @@ impl NetworkConfig {
         }
     }
 
-    /// Returns the channels of the map of a layer, or the width of the features.
-    pub(super) fn features_of(&self, tap: Option<&str>) -> i64 {
-        let taps = self.model.backbone.part().taps().iter();
-        let channels = taps.clone().find(|(name, _)| Some(*name) == tap);
-        channels.map_or_else(|| self.features(), |(_, channels)| (*channels).into())
+    /// Returns the channels of the map that a head pools, or the width of the features.
+    pub(super) fn channels_of(&self, head: &EmbeddingHead) -> i64 {
+        self.tap_of(head)
+            .map_or_else(|| self.features(), |tap| tap.channels.into())
+    }
+
+    /// Returns how many windows auxiliary layers of a head average; 0 without a map that has one.
+    pub(super) fn windows_of(&self, head: &EmbeddingHead) -> i64 {
+        let part = self.model.backbone.part();
+        let side_at = |tap| part.side_at(tap, self.image_size as u32);
+        match self.tap_of(head).map(side_at) {
+            Some(side) if side >= Auxiliary::WINDOW => i64::from(Auxiliary::windows(side)).pow(2),
+            Some(_) | None => 0,
+        }
+    }
+
+    fn tap_of(&self, head: &EmbeddingHead) -> Option<&'static Tap> {
+        self.model.backbone.part().tap(head.tap.as_deref()?)
     }
 
     fn check_heads(&self) -> Result<(), ModelError> {
@@ -167,13 +186,17 @@ impl NetworkConfig {
                 found: found.to_string(),
             });
         }
-        let known = self.model.backbone.part().taps();
+        let part = self.model.backbone.part();
         let mut taps = heads.iter().filter_map(|head| head.tap.as_deref());
-        match taps.find(|tap| known.iter().all(|(name, _)| name != tap)) {
-            Some(name) => Err(ModelError::NoSuchTap {
+        if let Some(name) = taps.find(|tap| part.tap(tap).is_none()) {
+            return Err(ModelError::NoSuchTap {
                 name: name.to_owned(),
-            }),
-            None => Ok(()),
+            });
+        }
+        let mut with_windows = heads.iter().filter(|head| head.auxiliary.is_some());
+        match with_windows.any(|head| self.windows_of(head) == 0) {
+            true => Err(ModelError::NoWindow),
+            false => Ok(()),
         }
     }
 
@@ -234,9 +257,17 @@ impl NetworkConfig {
 
     fn check_widths(&self) -> Result<(), ModelError> {
         let of_heads = self.model.heads.iter().map(|head| &head.width);
+        let auxiliary = self.model.heads.iter().flat_map(|head| &head.auxiliary);
+        let channels = auxiliary.map(|layers| &layers.channels);
         let layers = self.model.heads.iter().map(|head| &head.layers);
         let hidden = layers.chain([&self.model.head]).flat_map(hidden_widths);
-        let widths = self.model.embedding.iter().chain(of_heads).chain(hidden);
+        let widths = self
+            .model
+            .embedding
+            .iter()
+            .chain(of_heads)
+            .chain(channels)
+            .chain(hidden);
         let mut all = widths.map(|&width| width.into()).chain([self.channels]);
         match all.find(|&width| width < 1) {
             Some(found) => Err(ModelError::Width { found }),

@@ -1,13 +1,13 @@
 //! Several heads of a network, on its last map or on maps before it.
 
-use schema::Model;
 use tch::{Kind, Tensor};
 
 use super::{
+    config::NetworkConfig,
     dropout::{BatchPart, Dropout},
+    entry::Entry,
     head::HeadLayers,
     layers::{ForwardContext, ParamBuilder},
-    pooling::Pool,
 };
 use crate::{blocks::Block, distance::normalize, links::HeadOutput};
 
@@ -24,7 +24,7 @@ pub(super) struct Heads {
 struct Branch {
     /// Number of the tap; absent: the last map.
     tap: Option<usize>,
-    pool: Pool,
+    entry: Entry,
     layers: HeadLayers,
     /// Of the inputs of its last layer.
     dropout: Dropout,
@@ -66,23 +66,19 @@ pub(super) struct Maps {
 }
 
 impl Heads {
-    /// Returns the heads of a model; `features` returns the width of a tap, or of the last map.
-    pub(super) fn new(
-        builder: &mut ParamBuilder,
-        model: &Model,
-        features: impl Fn(Option<&str>) -> i64,
-    ) -> Heads {
+    /// Returns the heads of a network.
+    pub(super) fn new(builder: &mut ParamBuilder, config: &NetworkConfig) -> Heads {
+        let model = &config.model;
         let mut taps: Vec<String> = Vec::new();
-        let pooling = model.pooling.unwrap_or(schema::Pooling::Avg);
         let mut branches = Vec::new();
         for (head, block) in model.heads.iter().zip(Block::all(model)) {
             let prefix = format!("heads.{}.", block.head);
             let tap = head.tap.as_ref().map(|tap| place(&mut taps, tap));
             let layers = head.layers.as_ref().or(model.head.as_ref());
-            let inputs = features(head.tap.as_deref());
+            let inputs = Entry::width(head, config);
             branches.push(Branch {
                 tap,
-                pool: Pool::new(builder, &prefix, pooling),
+                entry: Entry::of_head(builder, &prefix, head, config),
                 layers: HeadLayers::new(builder, &prefix, layers, inputs, block.width),
                 dropout: Dropout {
                     rate: head.dropout,
@@ -104,19 +100,19 @@ impl Heads {
     }
 
     /// Returns the joined embeddings of some maps; `part` says which of a batch they are in training, and `prepared` makes
-    /// features of a map with a pooling.
+    /// the inputs of a head of a map.
     pub(super) fn forward(
         &self,
         context: &ForwardContext,
         part: Option<&BatchPart>,
         maps: &Maps,
-        prepared: impl Fn(&Tensor, &Pool) -> Tensor,
+        prepared: impl Fn(&Tensor, &Entry) -> Tensor,
     ) -> Forward {
         let mut blocks = Vec::new();
         let mut features = Vec::new();
         for branch in &self.branches {
             let map = branch.tap.map_or(&maps.last, |tap| &maps.taps[tap]);
-            let hidden = branch.layers.hidden(context, &prepared(map, &branch.pool));
+            let hidden = branch.layers.hidden(context, &prepared(map, &branch.entry));
             let kept = part.map(|part| branch.dropout.of(&hidden, part));
             let outputs = branch
                 .layers
@@ -158,7 +154,7 @@ fn place(names: &mut Vec<String>, name: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use schema::{Backbone, EmbeddingHead, Join};
+    use schema::{Auxiliary, Backbone, EmbeddingHead, Join};
     use tch::{Device, no_grad};
 
     use super::super::{ModelError, Network, NetworkConfig};
@@ -224,11 +220,58 @@ mod tests {
         for backbone in backbones.filter(|one| tapped.contains(&one.key())) {
             let (side, taps) = (backbone.part().least_image().into(), backbone.part().taps());
             assert!(!taps.is_empty());
-            let heads: Vec<_> = taps.iter().map(|(name, _)| (2, Some(*name))).collect();
+            let heads: Vec<_> = taps.iter().map(|tap| (2, Some(tap.name))).collect();
             let network = network(config(backbone, side, &heads));
             let found = embeddings(&network, side);
             assert_eq!(found.size(), [5, 2 * taps.len() as i64]);
         }
+    }
+
+    #[test]
+    fn the_map_of_every_tap_has_the_side_that_its_backbone_says() {
+        for backbone in Backbone::every() {
+            let part = backbone.part();
+            let (side, taps) = (part.least_image().into(), part.taps());
+            let heads: Vec<_> = taps.iter().map(|tap| (2, Some(tap.name))).collect();
+            if heads.is_empty() {
+                continue;
+            }
+            let network = network(config(backbone.clone(), side, &heads));
+            let passes = |image: &i64| part.obstacle(*image as u32).is_none();
+            for image in [side, 33, 47, 64, 78, 101, 128].into_iter().filter(passes) {
+                let images = network.seen(&images(image).narrow(0, 0, 1));
+                let maps = no_grad(|| network.maps(&network.context(false), &images)).taps;
+                for (tap, map) in taps.iter().zip(maps) {
+                    let side = part.side_at(tap, image as u32).into();
+                    let expected = [1, tap.channels.into(), side, side];
+                    assert_eq!(map.size(), expected, "{} at {image}", tap.name);
+                }
+            }
+        }
+    }
+
+    /// Heads of which one has auxiliary layers.
+    fn with_auxiliary(tap: Option<&str>) -> NetworkConfig {
+        let mut config = conv4(&[(2, tap), (3, None)]);
+        config.model.heads[0].auxiliary = Some(Auxiliary { channels: 6 });
+        config
+    }
+
+    #[test]
+    fn auxiliary_layers_have_a_convolution_and_an_input_for_each_window_and_channel() {
+        let network = network(with_auxiliary(Some("block1")));
+        let shape = |wanted: &str| {
+            let mut parameters = network.parameters();
+            parameters
+                .find(|(name, _)| *name == wanted)
+                .unwrap()
+                .1
+                .size()
+        };
+        assert_eq!(shape("heads.0.auxiliary.weight"), [6, 64, 1, 1]);
+        assert_eq!(shape("heads.0.auxiliary.bias"), [6]);
+        assert_eq!(shape("heads.0.embedding.weight"), [2, 6 * 2 * 2]);
+        assert_eq!(shape("heads.1.embedding.weight"), [3, 64]);
     }
 
     #[test]
@@ -298,13 +341,16 @@ mod tests {
 
     #[test]
     fn an_exported_module_joins_the_heads() {
-        let network = network(conv4(&[(2, Some("block3")), (3, None)]));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("network.pt");
-        network.save_torchscript(&path).unwrap();
-        let module = tch::CModule::load(&path).unwrap();
-        let found = no_grad(|| module.forward_ts(&[images(16)])).unwrap();
-        assert_close(&found, &embeddings(&network, 16), 1e-6, "embeddings");
+        let pooled = conv4(&[(2, Some("block3")), (3, None)]);
+        for config in [pooled, with_auxiliary(Some("block1"))] {
+            let network = network(config);
+            network.save_torchscript(&path).unwrap();
+            let module = tch::CModule::load(&path).unwrap();
+            let found = no_grad(|| module.forward_ts(&[images(16)])).unwrap();
+            assert_close(&found, &embeddings(&network, 16), 1e-6, "embeddings");
+        }
     }
 
     #[test]
@@ -326,5 +372,8 @@ mod tests {
         config.model.heads[1].dropout = 1.0;
         let found = "1".to_owned();
         assert_eq!(refused(config), ModelError::Dropout { found });
+        for tap in [Some("block2"), None] {
+            assert_eq!(refused(with_auxiliary(tap)), ModelError::NoWindow);
+        }
     }
 }

@@ -87,8 +87,10 @@ impl ParamBuilder {
         self.layer += 1;
     }
 
-    /// Begins the layer behind the trunk, unless the trunk has done so for a norm or a pooling of its own.
+    /// Begins the layer behind the trunk, unless the trunk has done so for a norm or a pooling of its own. Its convolutions
+    /// have PyTorch's initialization.
     pub(super) fn begin_head(&mut self) {
+        self.convolutions = Convolutions::default();
         if !self.is_behind_trunk {
             self.begin_layer();
         }

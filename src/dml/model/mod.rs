@@ -24,6 +24,7 @@ mod convnext;
 mod depth;
 mod dropout;
 mod efficientnet_lite0;
+mod entry;
 mod export;
 #[cfg(test)]
 mod golden;
@@ -64,6 +65,7 @@ pub use self::{
 use self::{
     depth::StochasticDepth,
     dropout::BatchPart,
+    entry::Entry,
     head::HeadLayers,
     heads::{Heads, Maps},
     layers::{Adapter, Adapters, ForwardContext, LastingContext, ParamBuilder, channels_last},
@@ -107,7 +109,7 @@ pub struct Network {
     config: NetworkConfig,
     normalization: Normalization,
     trunk: Box<dyn Trunk>,
-    pool: Pool,
+    entry: Entry,
     head: Option<HeadLayers>,
     /// Those of a network with several; it has no `head`.
     heads: Heads,
@@ -160,8 +162,8 @@ impl Network {
         let frozen = tensors::frozen(&builder, &config.model)?;
         let trunk_parameters = trained_length(&builder.parameters, &frozen);
         builder.begin_head();
-        let heads = Heads::new(&mut builder, &config.model, |tap| config.features_of(tap));
-        let pool = single_pool(&mut builder, &config);
+        let heads = Heads::new(&mut builder, &config);
+        let entry = Entry::Pool(single_pool(&mut builder, &config));
         let head = single_head(&mut builder, &config);
         let last_layer = builder.last_layer();
         let adapters = builder.adapters;
@@ -173,7 +175,7 @@ impl Network {
             normalization: Normalization::new(input.as_ref(), device),
             config,
             trunk,
-            pool,
+            entry,
             head,
             heads,
             tensors,
@@ -297,10 +299,10 @@ impl Network {
     ) -> Forward {
         let context = &context.in_single_precision();
         if !self.heads.are_none() {
-            let prepared = |map: &Tensor, pool: &Pool| self.prepared(context, map, pool);
+            let prepared = |map: &Tensor, entry: &Entry| self.prepared(context, map, entry);
             return self.heads.forward(context, part, maps, prepared);
         }
-        let prepared = self.prepared(context, &maps.last, &self.pool);
+        let prepared = self.prepared(context, &maps.last, &self.entry);
         let embeddings = match &self.head {
             Some(head) => head.forward(context, &prepared),
             None => prepared,
@@ -314,19 +316,14 @@ impl Network {
         }
     }
 
-    /// Returns the input of a head: a map `[n, f, h, w]`, or features `[n, f]`, pooled and perhaps normalized.
-    fn prepared(&self, context: &ForwardContext, map: &Tensor, pool: &Pool) -> Tensor {
-        let map = map.to_kind(Kind::Float);
-        let pooled = if map.dim() == 4 {
-            pool.forward(context, &map)
-        } else {
-            map
-        };
+    /// Returns the input of a head, perhaps normalized, of a map `[n, f, h, w]` or of features `[n, f]`.
+    fn prepared(&self, context: &ForwardContext, map: &Tensor, entry: &Entry) -> Tensor {
+        let features = entry.forward(context, map);
         if !self.config.model.layer_norm {
-            return pooled;
+            return features;
         }
-        let width = pooled.size()[1];
-        pooled.layer_norm(width, None::<&Tensor>, None::<&Tensor>, 1e-5, true)
+        let width = features.size()[1];
+        features.layer_norm(width, None::<&Tensor>, None::<&Tensor>, 1e-5, true)
     }
 
     /// Returns the range of each group in [`flat_parameters`](Self::flat_parameters): the trunk's first, then the head's

@@ -1,6 +1,8 @@
 //! The heads of a method, as a sweep file has them.
 
-use schema::{Distance, EmbeddingHead, Head, Loss, Miner, Reduction, Regularizer, WeightedLoss};
+use schema::{
+    Auxiliary, Distance, EmbeddingHead, Head, Loss, Miner, Reduction, Regularizer, WeightedLoss,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,9 @@ pub struct MethodHead {
     /// The layer of the backbone whose map it pools; absent: the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tap: Option<String>,
+    /// Layers on the map of `tap`, instead of a pooling; absent: as `model.pooling`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auxiliary: Option<Auxiliary>,
     /// Its layers; absent: as `model.head`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Head>,
@@ -50,6 +55,7 @@ impl MethodHead {
         EmbeddingHead {
             width: self.width,
             tap: self.tap.clone(),
+            auxiliary: self.auxiliary,
             layers: self.layers.clone(),
             dropout: self.dropout,
         }

@@ -1,6 +1,6 @@
 //! BN-Inception.
 
-use super::{BackbonePart, ColorOrder, ImageInput, has_weights};
+use super::{BackbonePart, ColorOrder, ImageInput, Tap, has_weights};
 use crate::{Footprint, Weights, is_true, parts::part::part};
 
 part! {
@@ -79,18 +79,24 @@ impl BackbonePart for BnInception {
         ]
     }
 
-    fn taps(&self) -> &'static [(&'static str, u32)] {
-        &[
-            ("inception_3a", 256),
-            ("inception_3b", 320),
-            ("inception_3c", 576),
-            ("inception_4a", 576),
-            ("inception_4b", 576),
-            ("inception_4c", 576),
-            ("inception_4d", 576),
-            ("inception_4e", 1024),
-            ("inception_5a", 1024),
-        ]
+    fn taps(&self) -> &'static [Tap] {
+        const {
+            &[
+                Tap::new("inception_3a", 256, 8),
+                Tap::new("inception_3b", 320, 8),
+                Tap::new("inception_3c", 576, 16),
+                Tap::new("inception_4a", 576, 16),
+                Tap::new("inception_4b", 576, 16),
+                Tap::new("inception_4c", 576, 16),
+                Tap::new("inception_4d", 576, 16),
+                Tap::new("inception_4e", 1024, 32),
+                Tap::new("inception_5a", 1024, 32),
+            ]
+        }
+    }
+
+    fn side_at(&self, tap: &Tap, image: u32) -> u32 {
+        image.div_ceil(2) / (tap.stride / 2)
     }
 
     fn classifiers(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! Conv4, for small images.
 
-use super::{BackbonePart, ImageInput};
+use super::{BackbonePart, ImageInput, Tap};
 use crate::{Footprint, Part};
 
 /// Four blocks of 3x3 convolution with 64 channels, batch norm, ReLU and 2x2 max pooling. For 28x28
@@ -38,8 +38,18 @@ impl BackbonePart for Conv4 {
         &["block1", "block2", "block3", "block4"]
     }
 
-    fn taps(&self) -> &'static [(&'static str, u32)] {
-        &[("block1", 64), ("block2", 64), ("block3", 64)]
+    fn taps(&self) -> &'static [Tap] {
+        const {
+            &[
+                Tap::new("block1", 64, 2),
+                Tap::new("block2", 64, 4),
+                Tap::new("block3", 64, 8),
+            ]
+        }
+    }
+
+    fn side_at(&self, tap: &Tap, image: u32) -> u32 {
+        image / tap.stride
     }
 
     fn prefers_channels_last(&self) -> bool {

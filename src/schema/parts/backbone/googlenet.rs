@@ -1,6 +1,6 @@
 //! GoogLeNet.
 
-use super::{BackbonePart, ImageInput, has_weights, in_torchvision};
+use super::{BackbonePart, ImageInput, Tap, has_weights, in_torchvision};
 use crate::{Footprint, Weights, parts::part::part};
 
 part! {
@@ -49,17 +49,28 @@ impl BackbonePart for Googlenet {
         ]
     }
 
-    fn taps(&self) -> &'static [(&'static str, u32)] {
-        &[
-            ("inception3a", 256),
-            ("inception3b", 480),
-            ("inception4a", 512),
-            ("inception4b", 512),
-            ("inception4c", 512),
-            ("inception4d", 528),
-            ("inception4e", 832),
-            ("inception5a", 832),
-        ]
+    fn taps(&self) -> &'static [Tap] {
+        const {
+            &[
+                Tap::new("inception3a", 256, 8),
+                Tap::new("inception3b", 480, 8),
+                Tap::new("inception4a", 512, 16),
+                Tap::new("inception4b", 512, 16),
+                Tap::new("inception4c", 512, 16),
+                Tap::new("inception4d", 528, 16),
+                Tap::new("inception4e", 832, 16),
+                Tap::new("inception5a", 832, 32),
+            ]
+        }
+    }
+
+    /// The pooling before the last blocks rounds up, those before it down.
+    fn side_at(&self, tap: &Tap, image: u32) -> u32 {
+        let of_fourth = image.div_ceil(2) / 8;
+        match tap.stride {
+            32 => of_fourth.div_ceil(2),
+            stride => image.div_ceil(2) / (stride / 2),
+        }
     }
 
     fn classifiers(&self) -> &'static [&'static str] {

@@ -98,6 +98,27 @@ fn in_torchvision(call: &str, replaced: &[&str]) -> Vec<String> {
     lines
 }
 
+/// A layer before the last one whose map a head can pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// The beginning of the names of its tensors.
+    pub name: &'static str,
+    /// Channels of its map.
+    pub channels: u32,
+    /// The side of an image over that of the map, but for rounding.
+    pub stride: u32,
+}
+
+impl Tap {
+    pub(crate) const fn new(name: &'static str, channels: u32, stride: u32) -> Tap {
+        Tap {
+            name,
+            channels,
+            stride,
+        }
+    }
+}
+
 /// Facts about a backbone. The defaults are those of most convolutional networks for ImageNet.
 pub trait BackbonePart {
     /// Returns the width of the features. Nothing: it depends on the images or on the file.
@@ -131,9 +152,19 @@ pub trait BackbonePart {
     /// or only the file knows them.
     fn layers(&self) -> &'static [&'static str];
 
-    /// Returns the layers whose maps a head can pool, apart from the last one, with the channels of each.
-    fn taps(&self) -> &'static [(&'static str, u32)] {
+    /// Returns the layers whose maps a head can pool, apart from the last one.
+    fn taps(&self) -> &'static [Tap] {
         &[]
+    }
+
+    /// Returns the layer with this name, if a head can pool its map.
+    fn tap(&self, name: &str) -> Option<&'static Tap> {
+        self.taps().iter().find(|tap| tap.name == name)
+    }
+
+    /// Returns the side of the map of a tap, given the side of the image in pixels.
+    fn side_at(&self, tap: &Tap, image: u32) -> u32 {
+        image.div_ceil(tap.stride)
     }
 
     /// Returns the beginnings of the names of tensors in published weights that are no part of the

@@ -21,12 +21,14 @@ macro_rules! resnet_part {
                 &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
             }
 
-            fn taps(&self) -> &'static [(&'static str, u32)] {
-                &[
-                    ("layer1", $features / 8),
-                    ("layer2", $features / 4),
-                    ("layer3", $features / 2),
-                ]
+            fn taps(&self) -> &'static [$crate::Tap] {
+                const {
+                    &[
+                        $crate::Tap::new("layer1", $features / 8, 4),
+                        $crate::Tap::new("layer2", $features / 4, 8),
+                        $crate::Tap::new("layer3", $features / 2, 16),
+                    ]
+                }
             }
 
             fn classifiers(&self) -> &'static [&'static str] {

@@ -127,7 +127,19 @@ fn safetensors_usage(recipe: &Recipe, name: &str) -> String {
             "Heads with a `tap` in the recipe pool the map of that layer instead of the last one.",
         );
     }
-    if recipe.model.head.is_some() {
+    if recipe
+        .model
+        .heads
+        .iter()
+        .any(|head| head.auxiliary.is_some())
+    {
+        remarks.push(
+            "Heads with `auxiliary` in the recipe do not pool: their features are `auxiliary(avg_pool2d(map, 5, 3, \
+             ceil_mode=True)).relu().flatten(1)`, with `heads.N.auxiliary` as a 1x1 convolution.",
+        );
+    }
+    let own_layers = recipe.model.heads.iter().map(|head| &head.layers);
+    if own_layers.chain([&recipe.model.head]).any(Option::is_some) {
         remarks.push(
             "`hidden0`, `hidden1` and so on come before `embedding`, each with ReLU behind it.",
         );

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use report::{Row, RunState};
 use schema::{
-    Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Lora, Model, Registration,
+    Auxiliary, Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Lora, Model, Registration,
     TrainingImages, renamed::as_read,
 };
 use serde::Serialize;
@@ -153,11 +153,14 @@ fn heads_in_words(model: &Model) -> String {
     format!("heads of {} dimensions{joined}", heads.join(" + "))
 }
 
-/// A head as the conditions show it: `170 on block2 with mlp (hidden [1024]) and dropout 0.7`.
+/// A head as the conditions show it: `170 on block2 convolved to 128 channels with mlp (hidden [1024]) and dropout 0.7`.
 fn head_in_words(head: &EmbeddingHead) -> String {
     let mut words = head.width.to_string();
     if let Some(tap) = &head.tap {
         words += &format!(" on {tap}");
+    }
+    if let Some(Auxiliary { channels }) = head.auxiliary {
+        words += &format!(" convolved to {channels} channels");
     }
     let layers = head.layers.as_ref().map(in_words);
     let dropout = (head.dropout > 0.0).then(|| format!("dropout {}", head.dropout));
@@ -371,6 +374,14 @@ mod tests {
         assert_eq!(
             head_in_words(&tapped),
             "170 on block2 with mlp (hidden [1024]) and dropout 0.7"
+        );
+        let convolved = EmbeddingHead {
+            auxiliary: Some(Auxiliary { channels: 128 }),
+            ..tapped
+        };
+        assert_eq!(
+            head_in_words(&convolved),
+            "170 on block2 convolved to 128 channels with mlp (hidden [1024]) and dropout 0.7"
         );
     }
 }

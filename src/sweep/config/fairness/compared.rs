@@ -393,11 +393,15 @@ fn surveys(point: &Point, method: &Method) -> ComparedSetting {
 /// Returns what a method has between the shared trunk and the last layers of its heads: another trunk, in effect.
 fn below_the_heads(point: &Point, method: &Method) -> ComparedSetting {
     let heads = method.table.model(&point.model).heads;
-    let own = |head: &EmbeddingHead| (head.tap.clone(), head.layers.clone(), head.dropout);
-    let differing: Vec<_> = heads
+    let plain = EmbeddingHead::of_width(1);
+    let of_one_width = |head: &EmbeddingHead| EmbeddingHead {
+        width: plain.width,
+        ..head.clone()
+    };
+    let differing: Vec<EmbeddingHead> = heads
         .iter()
-        .map(own)
-        .filter(|own| *own != (None, None, 0.0))
+        .map(of_one_width)
+        .filter(|head| *head != plain)
         .collect();
     let taps: Vec<&str> = heads
         .iter()
@@ -419,7 +423,7 @@ fn below_the_heads(point: &Point, method: &Method) -> ComparedSetting {
 }
 
 fn has_layers_of_its_own(head: &EmbeddingHead) -> bool {
-    head.layers.is_some() || head.dropout > 0.0
+    head.auxiliary.is_some() || head.layers.is_some() || head.dropout > 0.0
 }
 
 /// The name of a choice.

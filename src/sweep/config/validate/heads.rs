@@ -1,10 +1,13 @@
 //! Heads that make up no embedding, and links that heads cannot have.
 
-use schema::{BeyondMargin, Boost, Cascade, Divide, Head, Join, Loss, Model, Sampler};
+use schema::{
+    Auxiliary, BackbonePart, BeyondMargin, Boost, Cascade, Divide, EmbeddingHead, Head, Join, Loss,
+    Model, Sampler,
+};
 
 use super::{
     super::file::{MethodTable, SweepFile},
-    Checked, Fault, drop_rate, fault, in_range, losses, positive, require,
+    Checked, Fault, drop_rate, fault, images, in_range, losses, positive, require,
 };
 
 /// Checks the heads of a method: those of its own, or of the model that all share.
@@ -15,7 +18,7 @@ pub(super) fn of_method(
 ) -> Checked {
     let model = method.model(&file.model);
     if method.heads.is_some() || method.join.is_some() {
-        of_model(&model, key)?;
+        of_model(&model, file, key)?;
     }
     own_losses(method, &model, key)?;
     if method.links.are_none() {
@@ -40,7 +43,7 @@ pub(super) fn of_method(
 }
 
 /// Checks the heads of a model; `key` returns the path of a key beside `heads`.
-pub(super) fn of_model(model: &Model, key: &dyn Fn(&str) -> String) -> Checked {
+pub(super) fn of_model(model: &Model, file: &SweepFile, key: &dyn Fn(&str) -> String) -> Checked {
     if model.heads.is_empty() {
         return require(
             model.join == Join::Equal,
@@ -66,6 +69,14 @@ pub(super) fn of_model(model: &Model, key: &dyn Fn(&str) -> String) -> Checked {
         drop_rate(head.dropout, &key("dropout"))?;
         if let Some(name) = &head.tap {
             tap(name, model, &key("tap"))?;
+        }
+        if let Some(layers) = &head.auxiliary {
+            require(
+                (1..=65_536).contains(&layers.channels),
+                &key("auxiliary.channels"),
+                "expected 1 to 65536",
+            )?;
+            windows(head, model, file, &key("auxiliary"))?;
         }
     }
     widths(model, key)?;
@@ -108,21 +119,66 @@ fn widths(model: &Model, key: &dyn Fn(&str) -> String) -> Checked {
 }
 
 fn tap(name: &str, model: &Model, key: &str) -> Checked {
-    let taps = model.backbone.part().taps();
-    if taps.iter().any(|(known, _)| *known == name) {
+    let part = model.backbone.part();
+    if part.tap(name).is_some() {
         return Ok(());
     }
-    let known: Vec<&str> = taps.iter().map(|(name, _)| *name).collect();
     let backbone = model.backbone.key();
-    let hint = match known.is_empty() {
-        true => "remove `tap`: every head then pools the last map".to_owned(),
-        false => format!("heads can pool {}", known.join(", ")),
+    let hint = match taps(part) {
+        known if known.is_empty() => "remove `tap`: every head then pools the last map".to_owned(),
+        known => format!("heads can pool {known}"),
     };
     Err(Fault {
         key: key.to_owned(),
         message: format!("heads cannot pool a layer `{name}` of `{backbone}`"),
         hint: Some(hint),
     })
+}
+
+/// Returns the names of the layers whose maps heads can pool.
+fn taps(part: &dyn BackbonePart) -> String {
+    let names: Vec<&str> = part.taps().iter().map(|tap| tap.name).collect();
+    names.join(", ")
+}
+
+/// Checks that the map of a head with auxiliary layers has windows, and the same number of them in all images.
+fn windows(head: &EmbeddingHead, model: &Model, file: &SweepFile, key: &str) -> Checked {
+    let part = model.backbone.part();
+    let Some(tap) = head.tap.as_deref().and_then(|name| part.tap(name)) else {
+        return Err(Fault {
+            key: key.to_owned(),
+            message: "auxiliary layers are on the map of a layer before the last one".to_owned(),
+            hint: Some(match taps(part) {
+                known if known.is_empty() => "remove `auxiliary`".to_owned(),
+                known => format!("write its `tap`, one of {known}, or remove `auxiliary`"),
+            }),
+        });
+    };
+    let (name, window) = (tap.name, Auxiliary::WINDOW);
+    let images = images::sides(file).map(|(_, image)| image);
+    let sides = images.map(|image| part.side_at(tap, image));
+    for (image, side) in images.into_iter().zip(sides) {
+        if side < window {
+            return Err(Fault {
+                key: key.to_owned(),
+                message: format!(
+                    "auxiliary layers average windows of {window}x{window}, and the map of `{name}` is {side}x{side} with images \
+                     of {image} pixels"
+                ),
+                hint: Some("choose an earlier layer, or larger images".to_owned()),
+            });
+        }
+    }
+    let [test, train] = sides.map(Auxiliary::windows);
+    let [tested, trained] = images;
+    require(
+        test == train,
+        key,
+        format!(
+            "auxiliary layers need as many windows in training as in measuring: the map of `{name}` has {train}x{train} with \
+             images of {trained} pixels and {test}x{test} with {tested}"
+        ),
+    )
 }
 
 fn join(model: &Model, key: &dyn Fn(&str) -> String) -> Checked {

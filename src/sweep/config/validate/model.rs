@@ -31,7 +31,7 @@ pub(super) fn model(file: &SweepFile) -> Checked {
         )?;
         heads::layers(head, "model.head")?;
     }
-    heads::of_model(model, &|name| format!("model.{name}"))?;
+    heads::of_model(model, file, &|name| format!("model.{name}"))?;
     torchscript(model)?;
     blocks(model)?;
     adapters(model)?;
