@@ -1,6 +1,8 @@
 //! Every kind of trunk in training: three steps in bfloat16, and the same bits for one that continues after the second.
 
-use schema::{Backbone, Precision};
+use std::collections::BTreeMap;
+
+use schema::{Backbone, Card, Precision};
 use tch::{Device, Kind, Tensor};
 
 use super::{
@@ -12,16 +14,30 @@ use crate::{optim::FlatOptimizer, state::State};
 /// Thousands of parameters of the largest networks that are trained here. Larger ones have the layers of smaller ones.
 const MOST_PARAMETERS: u32 = 30_000;
 
-/// The smallest networks of two kinds all of which are larger.
-const LARGER: [&str; 2] = ["clip_b32", "siglip_b16"];
-
+/// Returns the small backbones, and the smallest of each paper all of whose backbones are large.
 fn trained() -> impl Iterator<Item = Backbone> {
-    let is_trained = |backbone: &Backbone| {
-        let part = backbone.part();
-        let is_small = part.footprint().parameters <= MOST_PARAMETERS;
-        !part.layers().is_empty() && (is_small || LARGER.contains(&backbone.key()))
+    let with_layers = |backbone: &Backbone| !backbone.part().layers().is_empty();
+    let every: Vec<Backbone> = Backbone::every().into_iter().filter(with_layers).collect();
+    let mut smallest = BTreeMap::new();
+    for backbone in &every {
+        let of_paper = smallest.entry(source(backbone)).or_insert(u32::MAX);
+        *of_paper = parameters(backbone).min(*of_paper);
+    }
+    let is_trained = move |backbone: &Backbone| {
+        parameters(backbone) <= MOST_PARAMETERS.max(smallest[source(backbone)])
     };
-    Backbone::every().into_iter().filter(is_trained)
+    every.into_iter().filter(is_trained)
+}
+
+/// Returns the thousands of its parameters.
+fn parameters(backbone: &Backbone) -> u32 {
+    backbone.part().footprint().parameters
+}
+
+/// Returns the paper that a backbone is from.
+fn source(backbone: &Backbone) -> &'static str {
+    let is_of = |card: &&Card| card.name == backbone.key();
+    Backbone::CARDS.iter().find(is_of).unwrap().source
 }
 
 /// Returns the side of the smallest images that pass through.
