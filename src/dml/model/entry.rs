@@ -94,6 +94,7 @@ mod tests {
         let context = ForwardContext {
             folds_norms: true,
             mixes_precisions: false,
+            keeps_attention: false,
             parameters: &parameters,
             statistics: &[],
             frozen: &[false; 2],

@@ -503,6 +503,7 @@ fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two
     let context = ForwardContext {
         folds_norms: true,
         mixes_precisions: false,
+        keeps_attention: false,
         parameters: &parameters,
         statistics: &statistics,
         frozen: &frozen,

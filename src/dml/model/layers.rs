@@ -140,6 +140,9 @@ pub(super) struct ForwardContext<'a> {
     /// True if layer norms take maps in half precision as they are, with scales in single precision: on the CPU, where both
     /// forms compute in single precision. Not in modules for use elsewhere.
     pub(super) mixes_precisions: bool,
+    /// True if attention to few tokens keeps its weights: in training on the CPU, where the fused kernel takes longer for the
+    /// gradient in half precision.
+    pub(super) keeps_attention: bool,
     /// The dtype of maps.
     pub(super) dtype: Kind,
     /// Where what adapters add is added.
@@ -183,6 +186,7 @@ pub(super) struct LastingContext {
     batch_statistics: bool,
     folds_norms: bool,
     mixes_precisions: bool,
+    keeps_attention: bool,
     dtype: Kind,
     adapters: Adapters,
     stochastic_depth: Option<StochasticDepth>,
@@ -203,6 +207,7 @@ impl LastingContext {
             batch_statistics: context.batch_statistics,
             folds_norms: context.folds_norms,
             mixes_precisions: context.mixes_precisions,
+            keeps_attention: context.keeps_attention,
             dtype: context.dtype,
             adapters: context.adapters,
             stochastic_depth: context.stochastic_depth,
@@ -217,6 +222,7 @@ impl LastingContext {
             batch_statistics: self.batch_statistics,
             folds_norms: self.folds_norms,
             mixes_precisions: self.mixes_precisions,
+            keeps_attention: self.keeps_attention,
             dtype: self.dtype,
             adapters: self.adapters,
             stochastic_depth: self.stochastic_depth,

@@ -274,6 +274,7 @@ impl Network {
             batch_statistics: train && self.config.model.batch_norm == BatchNorm::Train,
             folds_norms: self.device() == Device::Cpu,
             mixes_precisions: self.device() == Device::Cpu,
+            keeps_attention: train && self.device() == Device::Cpu,
             dtype: dtype(self.config.model.precision),
             adapters: match train {
                 true => Adapters::Apart,

@@ -64,6 +64,7 @@ mod tests {
         let context = ForwardContext {
             folds_norms: true,
             mixes_precisions: false,
+            keeps_attention: false,
             parameters,
             statistics: &[],
             frozen: &frozen,

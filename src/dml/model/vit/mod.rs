@@ -387,6 +387,7 @@ mod tests {
             batch_statistics: false,
             folds_norms: false,
             mixes_precisions: false,
+            keeps_attention: false,
             dtype: Kind::Float,
             adapters: Adapters::Ignored,
             stochastic_depth: None,

@@ -100,7 +100,7 @@ impl AttentionPool {
         let query = query
             .view([1, self.heads, 1, HEAD_WIDTH])
             .expand_as(&keys.narrow(2, 0, 1));
-        let found = attended(&query, &keys, &values).reshape([-1, width]);
+        let found = attended(context, &query, &keys, &values).reshape([-1, width]);
         let found = self.projection.forward(context, &found);
         let added = self
             .layers
