@@ -10,7 +10,7 @@ swin_part! {
     "base",
     1024,
     Footprint {
-        evaluation: 240,
+        evaluation: 461,
         training: 5400,
         parameters: 86743,
     }
