@@ -1,5 +1,5 @@
-"""Golden values of links between heads and of their layers on the map of a tap: src/dml/links/testdata/heads.json and
-src/dml/model/testdata/auxiliary.json. Called by golden.py, whose environment it needs.
+"""Golden values of links between heads, of their layers on the map of a tap, and of trainings of twenty steps with both:
+src/dml/links/testdata/heads.json, src/dml/model/testdata/auxiliary.json and src/dml/testdata/three_heads.json. Called by golden.py, whose environment it needs.
 
 All of links is written as loops over images, heads, pairs and triplets, in double precision: three linear heads on given
 features, boosted, in a cascade, or with a penalty on heads that agree. Weights of boosting come from automatic
@@ -292,9 +292,102 @@ def auxiliary():
     return {"weight": weight.tolist(), "bias": bias.tolist(), "cases": cases}
 
 
+def pattern(count, index, bound):
+    """Numbers between -bound and bound that look disordered; the test has the same formula."""
+    return torch.tensor(((np.arange(count) * 7919 + index * 104729) % 2003 - 1001.0) / 1001.0 * bound)
+
+
+def patterned(shapes, first):
+    """Parameters by their names, with patterns from number `first` on; scales of batch norm are near 1."""
+    parameters = {}
+    for index, (name, shape) in enumerate(shapes.items(), start=first):
+        numbers = pattern(math.prod(shape), index, 0.2 if len(shape) == 1 else math.prod(shape[1:]) ** -0.5)
+        parameters[name] = (numbers.reshape(shape) + float(name.endswith("bn.weight"))).requires_grad_(True)
+    return parameters
+
+
+def three_heads():
+    """The shapes of a conv4 whose heads are at the first map, with auxiliary layers, at the third and at the last one."""
+    shapes = {}
+    for block, inputs in enumerate([1, 64, 64, 64], start=1):
+        shapes |= {f"block{block}.conv.weight": (64, inputs, 3, 3)}
+        shapes |= {f"block{block}.bn.weight": (64,), f"block{block}.bn.bias": (64,)}
+    shapes |= {"heads.0.auxiliary.weight": (3, 64, 1, 1), "heads.0.auxiliary.bias": (3,)}
+    for head, (width, inputs) in enumerate(zip(WIDTHS, [3 * 2 * 2, 64, 64])):
+        shapes |= {f"heads.{head}.embedding.weight": (width, inputs), f"heads.{head}.embedding.bias": (width,)}
+    return shapes
+
+
+def features_of(parameters, images):
+    functional, maps = torch.nn.functional, [images / 255.0]
+    for block in range(1, 5):
+        convolution, scale, shift = (parameters[f"block{block}.{part}"] for part in ["conv.weight", "bn.weight", "bn.bias"])
+        map = functional.conv2d(maps[-1], convolution, padding=1)
+        map = functional.batch_norm(map, None, None, scale, shift, training=True)
+        maps.append(functional.max_pool2d(map.relu(), 2))
+    weight, bias = (parameters[f"heads.0.auxiliary.{part}"] for part in ["weight", "bias"])
+    averages = functional.avg_pool2d(maps[1], 5, 3, ceil_mode=True)
+    first = functional.conv2d(averages, weight, bias).relu().flatten(1)
+    return [first, maps[3].mean((2, 3)), maps[4].mean((2, 3))]
+
+
+def trained(name, rate, boost, cascade, diversity):
+    """The losses of twenty steps of SGD, and what they made of each parameter."""
+    loss, parameters = LOSSES[name], patterned(three_heads(), 0)
+    start = {key: value.detach().clone() for key, value in parameters.items()}
+    predictors = {}
+    if diversity and diversity["key"] == "adversarial":
+        for number, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
+            shapes = [(HIDDEN, WIDTHS[j]), (HIDDEN,), (WIDTHS[i], HIDDEN), (WIDTHS[i],)]
+            predictors |= {f"{number}.{layer}": shape for layer, shape in enumerate(shapes)}
+        predictors = patterned(predictors, 50)
+    images = torch.tensor([(place * 31 + place // 97) % 256 for place in range(IMAGES * 16 * 16)], dtype=torch.float64)
+    images = images.reshape(IMAGES, 1, 16, 16)
+    optimizer = torch.optim.SGD([*parameters.values(), *predictors.values()], lr=rate, momentum=0.9)
+    losses = []
+    for _ in range(20):
+        features = features_of(parameters, images)
+        layers = [[parameters[f"heads.{head}.embedding.{part}"] for part in ["weight", "bias"]] for head in range(3)]
+        heads = [unit(of @ weight.T + bias) for of, (weight, bias) in zip(features, layers)]
+        chosen = [tuples_of(loss)] * 3
+        if cascade:
+            chosen = cascaded(loss, heads, cascade["shares"], cascade["of"])
+        value = cost(loss, heads, boost, chosen)
+        if diversity:
+            weights = [weight for weight, _ in layers]
+            outputs = [of.detach() @ weight.T for of, weight in zip(features, weights)]
+            if predictors:
+                value = value + adversarial(outputs, weights, list(predictors.values()), diversity["settings"])
+            else:
+                value = value + activation(outputs, weights, diversity["settings"])
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    changes = {key: value.detach() - start[key] for key, value in parameters.items()}
+    case = {"loss": name, "settings": loss.settings, "rate": rate, "boost": boost, "cascade": cascade, "diversity": diversity}
+    case |= {"losses": losses, "norms": {key: change.norm().item() for key, change in changes.items()}}
+    return case | {"firsts": {key: change.flatten()[:3].tolist() for key, change in changes.items()}}
+
+
+def trainings():
+    additive = {"rule": "additive", "shrinkage": 0.4, "initial": -0.1, "negatives": 1.0}
+    previous = {"shares": [1.0, 0.5, 0.2], "of": "previous"}
+    activated = {"key": "activation", "settings": {"weight": 0.3, "norm": 0.1}}
+    opposed = {"key": "adversarial", "settings": {"weight": 0.3, "norm": 0.1, "hidden": HIDDEN}}
+    return [
+        trained("binomial", 5e-7, None, None, None),
+        trained("binomial", 5e-7, additive, None, activated),
+        trained("binomial", 5e-7, {"rule": "average"}, None, opposed),
+        trained("contrastive", 5e-6, None, previous, None),
+        trained("contrastive", 5e-6, additive, previous | {"of": "all"}, opposed),
+    ]
+
+
 def write_all(write):
     given = linear_heads()
     given["predictors"] = predictors_of()
     cases = {"cases": of_losses(given), "penalties": of_penalties(given)}
     write("links", "heads", {"labels": LABELS, **given, **cases})
     write("model", "auxiliary", auxiliary())
+    write(".", "three_heads", {"cases": trainings()})

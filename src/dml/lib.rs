@@ -62,3 +62,5 @@ pub use {schema, tch};
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod training_tests;
