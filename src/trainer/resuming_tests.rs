@@ -1,11 +1,11 @@
 //! A training with any optimizer, schedule, memory or sampler that is stopped and continued has the same results.
 
 use schema::{
-    Activation, AdamW, Additive, Adversarial, AnchorNeighbor, BeyondMargin, Binomial, Boost,
-    Cascade, CascadeOf, ClassBalanced, Clip, Combination, Cosine, Decayed, Diversity, Divide, Ema,
-    EmbeddingHead, FixedPairs, Hierarchical, HierarchicalTriplet, Join, Links, MemoryInit,
-    MemoryKey, MemoryWrap, Miner, MultiStep, NearestImages, Plateau, RandomSampler, Schedule, Span,
-    StepSchedule, Straddling, Survey, TreeOf, WarmUp, WeightedLoss,
+    Activation, AdamW, Additive, Adversarial, AnchorNeighbor, Auxiliary, BeyondMargin, Binomial,
+    Boost, Cascade, CascadeOf, ClassBalanced, Clip, Combination, Cosine, Decayed, Diversity,
+    Divide, Ema, EmbeddingHead, FixedPairs, Hierarchical, HierarchicalTriplet, Join, Links,
+    MemoryInit, MemoryKey, MemoryWrap, Miner, MultiStep, NearestImages, Plateau, RandomSampler,
+    Schedule, Span, StepSchedule, Straddling, Survey, TreeOf, WarmUp, WeightedLoss,
 };
 
 use super::*;
@@ -450,7 +450,9 @@ fn every_choice_changes_what_is_trained() {
 /// Three heads: one pools an earlier map, and one has dropout.
 fn three_heads(recipe: &mut Recipe) {
     recipe.model.heads = [2, 3, 3].map(EmbeddingHead::of_width).to_vec();
-    recipe.model.heads[0].tap = Some("block3".to_owned());
+    recipe.model.heads[0].tap = Some("block1".to_owned());
+    recipe.model.heads[0].auxiliary = Some(Auxiliary { channels: 2 });
+    recipe.model.heads[2].tap = Some("block3".to_owned());
     recipe.model.heads[1].dropout = 0.3;
     recipe.model.join = Join::Width;
 }
@@ -472,14 +474,12 @@ fn boosts() -> Vec<Option<Boost>> {
     })
 }
 
-fn cascades() -> [Option<Cascade>; 3] {
-    let cascade = |of| {
-        Some(Cascade {
-            shares: vec![1.0, 0.5, 0.25],
-            of,
-        })
-    };
-    [None, cascade(CascadeOf::Previous), cascade(CascadeOf::All)]
+fn cascades() -> Vec<Option<Cascade>> {
+    let cascades = CascadeOf::ALL.map(|of| Cascade {
+        shares: vec![1.0, 0.5, 0.25],
+        of,
+    });
+    none_and_every(cascades, |cascade| cascade)
 }
 
 fn diversities() -> Vec<Option<Diversity>> {

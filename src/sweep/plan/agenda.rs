@@ -19,6 +19,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use dashmap::DashMap;
 use petgraph::Direction;
 use rayon::prelude::*;
 use schema::{DataId, Device, KindId, Recipe, RunId};
@@ -29,7 +30,11 @@ use super::{
     freshness::{Freshness, FreshnessOf},
     jobs_before,
 };
-use crate::{config::Counts, ledger::Job, visits::PerJob};
+use crate::{
+    config::Counts,
+    ledger::{Job, JobKind},
+    visits::PerJob,
+};
 
 /// A job, and all that the scheduler knows of it.
 #[derive(Clone, Debug)]
@@ -98,6 +103,15 @@ struct NewJob {
     kind: KindId,
 }
 
+/// Returns the kind of a job. `kinds` has those that are known of runs which differ in their seeds alone.
+fn kind_among(kinds: &DashMap<(JobKind, usize), KindId>, job: Job, plan: &Plan) -> KindId {
+    let planned = job.run().and_then(|run| plan.runs.get(&run));
+    match planned.map(|planned| (job.kind(), planned.shared())) {
+        Some(shared) => *kinds.entry(shared).or_insert_with(|| kind(job, plan)),
+        None => kind(job, plan),
+    }
+}
+
 /// Makes the specifications of a plan's jobs, and of those by which it grows.
 #[derive(Debug)]
 pub struct Agenda {
@@ -135,6 +149,7 @@ impl Agenda {
     /// Returns the new jobs of a plan. What that costs depends on nothing but what is new and what waits for it.
     pub fn extend(&mut self, new: &[Job], plan: &Plan, freshness: &FreshnessOf) -> Vec<JobSpec> {
         let costs = &self.costs;
+        let kinds = DashMap::new();
         let of_each = |&job: &Job| {
             let has_to_run = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
             let seconds = if has_to_run {
@@ -146,7 +161,7 @@ impl Agenda {
                 job,
                 has_to_run,
                 seconds,
-                kind: kind(job, plan),
+                kind: kind_among(&kinds, job, plan),
             }
         };
         let new: Vec<NewJob> = new.par_iter().map(of_each).collect();
@@ -236,12 +251,15 @@ impl Agenda {
 
     /// Chooses the shortest training of each kind of method that has neither a result nor a canary.
     fn canaries(&mut self, new: &[NewJob], plan: &Plan) -> BTreeSet<RunId> {
+        let known = DashMap::new();
         let shapes: Vec<(RunId, bool, KindId)> = new
             .par_iter()
             .filter_map(|new| match new.job {
                 Job::Train(run) => {
-                    let shape = shape(&plan.runs.get(&run)?.unseeded.recipe)?;
-                    Some((run, new.has_to_run, shape))
+                    let planned = plan.runs.get(&run)?;
+                    let shape = || shape(&planned.unseeded.recipe);
+                    let shape = *known.entry(planned.shared()).or_insert_with(shape);
+                    Some((run, new.has_to_run, shape?))
                 }
                 Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => None,
             })

@@ -4,6 +4,8 @@
 //! steps x batch x pixels x maps of the backbone, at the speed of the measured jobs of this plan. A guess
 //! serves the order of jobs and simulations; [`forecast`](super::forecast) never shows one.
 
+use std::collections::BTreeMap;
+
 use schema::{Identity, KindId, Loss, Recipe, RunId, Training, canonical_json};
 use serde_json::{Value, json};
 
@@ -43,9 +45,14 @@ impl Costs {
 
     fn after(past: Result<Past, LedgerError>, plan: &Plan) -> Costs {
         let past = past.unwrap_or_default();
-        let speeds = plan.runs.keys().filter_map(|&run| {
+        let speed = |run: RunId| {
             let (_, seconds) = past.time(Job::Train(run), plan)?;
             Some(work(Job::Train(run), plan) / seconds.max(1e-3))
+        };
+        let mut known = BTreeMap::new();
+        let speeds = plan.runs.iter().filter_map(|(&run, planned)| {
+            let shared = known.entry(planned.shared());
+            *shared.or_insert_with(|| speed(run))
         });
         let speeds: Vec<f64> = speeds.filter(|speed| *speed > 0.0).collect();
         let speed = if speeds.is_empty() {

@@ -218,6 +218,12 @@ impl PlannedRun {
         self.unseeded.with_seed(self.seed)
     }
 
+    /// Returns a number that runs have in common which differ in their seeds alone: what follows from the rest is computed
+    /// once for all of them.
+    pub(crate) fn shared(&self) -> usize {
+        Arc::as_ptr(&self.unseeded).addr()
+    }
+
     /// Returns what its trainer is asked for.
     pub fn recipe(&self) -> Recipe {
         self.identity().recipe

@@ -33,6 +33,9 @@ pub enum CascadeOf {
 }
 
 impl CascadeOf {
+    /// All choices.
+    pub const ALL: [CascadeOf; 2] = [CascadeOf::Previous, CascadeOf::All];
+
     fn is_previous(&self) -> bool {
         *self == CascadeOf::Previous
     }

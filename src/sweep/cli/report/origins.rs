@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     cli::Opened,
     ledger::{Job, Ledger, LedgerError, RunStage},
-    plan::{Plan, PlannedRun},
+    plan::Plan,
 };
 
 /// Returns the origin of each run of the tables.
@@ -101,7 +101,7 @@ fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, Ledg
             return None;
         }
         if let Some(run) = plan.runs.get(&run) {
-            return Some((planned[&run.data], recipes[&place(run)]));
+            return Some((planned[&run.data], recipes[&run.shared()]));
         }
         let identity = other_identity(run, ledger)?;
         let data = hash_of(&(&identity.recipe.dataset, &identity.data));
@@ -124,19 +124,14 @@ fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, Ledg
     Ok(of_data.collect())
 }
 
-/// Returns what tells the recipes of a plan apart, by [`place`].
+/// Returns what tells the recipes of a plan apart, by [`PlannedRun::shared`].
 fn recipes_of(plan: &Plan) -> BTreeMap<usize, Hash> {
     let mut recipes = BTreeMap::new();
     for run in plan.runs.values() {
         let recipe = || recipe_of(&run.unseeded);
-        recipes.entry(place(run)).or_insert_with(recipe);
+        recipes.entry(run.shared()).or_insert_with(recipe);
     }
     recipes
-}
-
-/// Returns where in memory that is which a run shares with those of other seeds.
-fn place(run: &PlannedRun) -> usize {
-    Arc::as_ptr(&run.unseeded).addr()
 }
 
 /// What tells the recipe of a run from those that differ in more than seed and fold.
