@@ -178,9 +178,9 @@ fn describe(program: &Path) -> io::Result<Option<Described>> {
     let text = text.recv_timeout(ANSWERED_WITHIN);
     // The log ends with the answer, unless another process holds it.
     let log = log.recv_timeout(Duration::from_secs(1));
-    // An error means that the process has ended already.
+    // An error means that the process has ended already. One that does not even end when it is killed is left behind.
     let _ = process.kill();
-    process.wait()?;
+    thread::Builder::new().spawn(move || process.wait())?;
     Ok(text.ok().map(|text| Described {
         text,
         log: log.unwrap_or_default(),
