@@ -22,6 +22,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::memo::{Memo, Stamp};
 
+/// What a file is and its content, if it is there and intact.
+type ReadFile<T, E> = Result<(Option<Metadata>, Option<T>), E>;
+
 /// A content that can be kept.
 pub(super) trait Cacheable: Sized {
     fn bytes(&self) -> serde_json::Result<Vec<u8>>;
@@ -34,7 +37,7 @@ pub(super) trait Cacheable: Sized {
 pub(super) struct Cached<K: Eq + Hash, T> {
     memo: Memo<K, T>,
     earlier: Option<Arc<Earlier<K>>>,
-    /// How many files had to be read.
+    /// How many files were read.
     reads: Arc<AtomicUsize>,
 }
 
@@ -118,16 +121,21 @@ impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K
         &self,
         key: K,
         path: impl FnOnce() -> PathBuf,
-        read: impl FnOnce(&Path) -> Result<(Option<Metadata>, Option<T>), E>,
+        read: impl FnOnce(&Path) -> ReadFile<T, E>,
     ) -> Result<Option<Arc<T>>, E> {
         self.memo
             .get(key, path, |path| match self.unchanged(key, path) {
                 Some((metadata, content)) => Ok((Some(metadata), Some(content))),
-                None => {
-                    self.reads.fetch_add(1, Ordering::Relaxed);
-                    read(path)
-                }
+                None => self.counted(read(path)),
             })
+    }
+
+    /// Counts a file that was read, if there was one.
+    fn counted<E>(&self, read: ReadFile<T, E>) -> ReadFile<T, E> {
+        if let Ok((_, Some(_))) = &read {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        }
+        read
     }
 
     /// Returns what an earlier command has read in a file, if it is still that file.

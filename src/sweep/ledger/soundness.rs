@@ -27,7 +27,7 @@ pub struct Scope {
 pub struct Soundness {
     /// Prepared data sets with their images.
     pub data: usize,
-    /// Runs whose files are all as they were written.
+    /// Runs that have begun and whose files are all as they were written.
     pub runs: usize,
     /// Those of them that are measured.
     pub measured: usize,
@@ -84,13 +84,15 @@ impl Ledger {
             self.exits_of(&[Job::Prepare(data)])?;
             found.data += usize::from(self.is_prepared(data, Check::Contents)?);
         }
-        let runs: Vec<CheckedRun> = scope
+        let begun = self.runs()?;
+        let runs: Vec<RunId> = scope
             .runs
-            .par_iter()
-            .map(|&run| self.check_run(run))
-            .collect::<Result<_, _>>()?;
-        found.runs = runs.len();
-        for run in runs {
+            .iter()
+            .copied()
+            .filter(|run| begun.contains(run))
+            .collect();
+        let checked = runs.par_iter().map(|&run| self.check_run(run));
+        for run in checked.collect::<Result<Vec<CheckedRun>, LedgerError>>()? {
             found.measured += usize::from(run.is_measured);
             found.without_network += usize::from(run.lacks_network);
             found.missing.extend(run.missing);
@@ -106,11 +108,7 @@ impl Ledger {
         let files = self.files()?;
         self.check_scripts(&files)?;
         let damaged = self.damaged_runs();
-        found.runs -= scope
-            .runs
-            .iter()
-            .filter(|run| damaged.contains(run))
-            .count();
+        found.runs = runs.iter().filter(|run| !damaged.contains(run)).count();
         found.others = files;
         found.others.retain(|file| match file.kind {
             None | Some(FileKind::SetAside | FileKind::Unfinished) => true,

@@ -423,3 +423,18 @@ fn a_ledger_with_a_cache_says_what_one_without_says() {
     assert_ne!(said(&bare()), before);
     assert_eq!(said(&cached()), said(&bare()));
 }
+
+#[test]
+fn runs_that_have_not_begun_are_not_counted_as_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::new(folder.path());
+    write_all(&ledger, 1);
+    write_all(&ledger, 2);
+    change_a_digit(&ledger.run(run(2)).record());
+    let scope = Scope {
+        runs: (1..=5).map(run).collect(),
+        ..Scope::default()
+    };
+    let found = ledger.soundness(&scope).unwrap();
+    assert_eq!((found.runs, found.measured), (1, 1));
+}
