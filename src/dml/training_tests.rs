@@ -4,16 +4,14 @@
 //! its first numbers' moves. The losses of heads, their links and the penalty on them are written as loops there. `make golden`
 //! writes it.
 
-use schema::{Auxiliary, Backbone, Boost, Diversity, EmbeddingHead, Sgd};
+use schema::{Auxiliary, Backbone, Diversity, EmbeddingHead, Sgd};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    blocks::Block,
-    links::{DiversityLoss, Links},
-    loss::tests::named_loss,
+    links::{DiversityLoss, golden::linked},
     model::{Network, NetworkConfig},
-    objective::{ConfiguredLoss, Objective},
+    objective::Objective,
     optim::FlatOptimizer,
     testing::{golden, tensor},
 };
@@ -66,16 +64,6 @@ fn images() -> Tensor {
     Tensor::from_slice(&bytes).view([9, 1, 16, 16])
 }
 
-fn boost(case: &Value) -> Option<Boost> {
-    let mut settings = case["boost"].as_object()?.clone();
-    let rule = settings.remove("rule").unwrap();
-    let text = match settings.is_empty() {
-        true => rule,
-        false => json!({ rule.as_str().unwrap(): settings }),
-    };
-    Some(serde_json::from_value(text).unwrap())
-}
-
 fn diversity(case: &Value) -> Option<DiversityLoss> {
     let given = case["diversity"].as_object()?;
     let key = given["key"].as_str().unwrap();
@@ -90,21 +78,6 @@ fn diversity(case: &Value) -> Option<DiversityLoss> {
         });
     }
     Some(loss)
-}
-
-fn objective(case: &Value, blocks: &[Block]) -> Objective {
-    let loss = |block: &Block| ConfiguredLoss {
-        block: Some(*block),
-        ..ConfiguredLoss::of(named_loss(case))
-    };
-    Objective {
-        links: Links {
-            boost: boost(case),
-            cascade: serde_json::from_value(case["cascade"].clone()).unwrap(),
-            diversity: diversity(case),
-        },
-        ..Objective::sum(blocks.iter().map(loss).collect())
-    }
 }
 
 /// Trains for twenty steps and returns their losses.
@@ -150,7 +123,8 @@ fn three_heads_are_trained_step_by_step_as_modules_of_pytorch_are() {
     let [of_losses, of_weights] = TOLERANCE;
     for case in cases {
         let mut network = network();
-        let mut objective = objective(case, &network.blocks());
+        let mut objective = linked(case, &network.blocks());
+        objective.links.diversity = diversity(case);
         let what = format!("{} {} {}", case["loss"], case["boost"], case["diversity"]);
         let losses = trained(&mut network, &mut objective, case["rate"].as_f64().unwrap());
         let expected = case["losses"].as_array().unwrap();
@@ -168,12 +142,8 @@ fn three_heads_are_trained_step_by_step_as_modules_of_pytorch_are() {
             let firsts = change.reshape([-1]);
             let expected = Vec::<f64>::try_from(tensor(&case["firsts"][name])).unwrap();
             for (place, expected) in (0..).zip(expected) {
-                assert_near(
-                    firsts.double_value(&[place]),
-                    expected,
-                    norm.max(1e-2),
-                    &what,
-                );
+                let found = firsts.double_value(&[place]);
+                assert_near(found, expected, of_weights, &what);
             }
         }
     }

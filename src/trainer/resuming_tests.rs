@@ -447,7 +447,7 @@ fn every_choice_changes_what_is_trained() {
     }
 }
 
-/// Three heads: one pools an earlier map, and one has dropout.
+/// Sets three heads: the first has auxiliary layers, the second dropout, and the last pools an earlier map.
 fn three_heads(recipe: &mut Recipe) {
     recipe.model.heads = [2, 3, 3].map(EmbeddingHead::of_width).to_vec();
     recipe.model.heads[0].tap = Some("block1".to_owned());

@@ -59,6 +59,22 @@ fn cascade(case: &Value) -> Option<Cascade> {
     serde_json::from_value(case["cascade"].clone()).unwrap()
 }
 
+/// Returns the loss of a case on each head, with its links but for a penalty.
+pub(crate) fn linked(case: &Value, blocks: &[Block]) -> Objective {
+    let loss = |block: &Block| ConfiguredLoss {
+        block: Some(*block),
+        ..ConfiguredLoss::of(named_loss(case))
+    };
+    Objective {
+        links: Links {
+            boost: boost(case),
+            cascade: cascade(case),
+            diversity: None,
+        },
+        ..Objective::sum(blocks.iter().map(loss).collect())
+    }
+}
+
 #[test]
 fn losses_of_linked_heads_are_those_of_the_loops() {
     let golden = heads();
@@ -74,19 +90,7 @@ fn losses_of_linked_heads_are_those_of_the_loops() {
             normalize(&features.linear(weights, Some(bias))) * block.factor
         });
         let embeddings = Tensor::cat(&parts.collect::<Vec<_>>(), 1);
-        let loss = |block: &Block| ConfiguredLoss {
-            block: Some(*block),
-            ..ConfiguredLoss::of(named_loss(case))
-        };
-        let mut objective = Objective {
-            links: Links {
-                boost: boost(case),
-                cascade: cascade(case),
-                diversity: None,
-            },
-            ..Objective::sum(blocks.iter().map(loss).collect())
-        };
-        let found = objective
+        let found = linked(case, &blocks)
             .step(&embeddings, &labels(&golden["labels"]), 0)
             .value;
         let what = format!("{} {} {}", case["loss"], case["boost"], case["cascade"]);

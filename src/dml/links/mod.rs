@@ -10,7 +10,7 @@ mod boost;
 mod cascade;
 mod diversity;
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 #[cfg(test)]
 mod properties;
 

@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    /// Heads of which one has auxiliary layers.
+    /// Returns a network of two heads, the first with auxiliary layers.
     fn with_auxiliary(tap: Option<&str>) -> NetworkConfig {
         let mut config = conv4(&[(2, tap), (3, None)]);
         config.model.heads[0].auxiliary = Some(Auxiliary { channels: 6 });
