@@ -104,7 +104,7 @@ pub enum Job {
 }
 
 /// A kind of jobs; kinds are in the order in which jobs need each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// [`Job::Prepare`].

@@ -19,22 +19,17 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use dashmap::DashMap;
 use petgraph::Direction;
 use rayon::prelude::*;
 use schema::{DataId, Device, KindId, Recipe, RunId};
 
 use super::{
-    Node, Plan, Study, StudyState,
+    Node, PerRecipe, Plan, Study, StudyState,
     costs::{Costs, erase_numbers, kind},
     freshness::{Freshness, FreshnessOf},
     jobs_before,
 };
-use crate::{
-    config::Counts,
-    ledger::{Job, JobKind},
-    visits::PerJob,
-};
+use crate::{config::Counts, ledger::Job, visits::PerJob};
 
 /// A job, and all that the scheduler knows of it.
 #[derive(Clone, Debug)]
@@ -103,12 +98,23 @@ struct NewJob {
     kind: KindId,
 }
 
-/// Returns the kind of a job. `kinds` has those that are known of runs which differ in their seeds alone.
-fn kind_among(kinds: &DashMap<(JobKind, usize), KindId>, job: Job, plan: &Plan) -> KindId {
-    let planned = job.run().and_then(|run| plan.runs.get(&run));
-    match planned.map(|planned| (job.kind(), planned.shared())) {
-        Some(shared) => *kinds.entry(shared).or_insert_with(|| kind(job, plan)),
-        None => kind(job, plan),
+/// The kinds of jobs of runs.
+#[derive(Default)]
+struct Kinds {
+    training: PerRecipe<KindId>,
+    measuring: PerRecipe<KindId>,
+}
+
+impl Kinds {
+    fn of(&self, job: Job, plan: &Plan) -> KindId {
+        let of_job = || kind(job, plan);
+        let (run, known) = match job {
+            Job::Train(run) => (run, &self.training),
+            Job::Evaluate(run) => (run, &self.measuring),
+            Job::Prepare(_) | Job::Ensemble(_) => return of_job(),
+        };
+        let planned = plan.runs.get(&run);
+        planned.map_or_else(of_job, |planned| known.get(planned, of_job))
     }
 }
 
@@ -149,7 +155,7 @@ impl Agenda {
     /// Returns the new jobs of a plan. What that costs depends on nothing but what is new and what waits for it.
     pub fn extend(&mut self, new: &[Job], plan: &Plan, freshness: &FreshnessOf) -> Vec<JobSpec> {
         let costs = &self.costs;
-        let kinds = DashMap::new();
+        let kinds = Kinds::default();
         let of_each = |&job: &Job| {
             let has_to_run = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
             let seconds = if has_to_run {
@@ -161,7 +167,7 @@ impl Agenda {
                 job,
                 has_to_run,
                 seconds,
-                kind: kind_among(&kinds, job, plan),
+                kind: kinds.of(job, plan),
             }
         };
         let new: Vec<NewJob> = new.par_iter().map(of_each).collect();
@@ -251,14 +257,13 @@ impl Agenda {
 
     /// Chooses the shortest training of each kind of method that has neither a result nor a canary.
     fn canaries(&mut self, new: &[NewJob], plan: &Plan) -> BTreeSet<RunId> {
-        let known = DashMap::new();
+        let known = PerRecipe::default();
         let shapes: Vec<(RunId, bool, KindId)> = new
             .par_iter()
             .filter_map(|new| match new.job {
                 Job::Train(run) => {
                     let planned = plan.runs.get(&run)?;
-                    let shape = || shape(&planned.unseeded.recipe);
-                    let shape = *known.entry(planned.shared()).or_insert_with(shape);
+                    let shape = known.get(planned, || shape(&planned.unseeded.recipe));
                     Some((run, new.has_to_run, shape?))
                 }
                 Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => None,

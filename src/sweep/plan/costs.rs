@@ -4,13 +4,11 @@
 //! steps x batch x pixels x maps of the backbone, at the speed of the measured jobs of this plan. A guess
 //! serves the order of jobs and simulations; [`forecast`](super::forecast) never shows one.
 
-use std::collections::BTreeMap;
-
 use schema::{Identity, KindId, Loss, Recipe, RunId, Training, canonical_json};
 use serde_json::{Value, json};
 
 use super::{
-    Plan, PlannedRun,
+    PerRecipe, Plan, PlannedRun,
     past::{Past, median},
 };
 use crate::ledger::{Job, Ledger, LedgerError, journal::JournalContents};
@@ -49,11 +47,9 @@ impl Costs {
             let (_, seconds) = past.time(Job::Train(run), plan)?;
             Some(work(Job::Train(run), plan) / seconds.max(1e-3))
         };
-        let mut known = BTreeMap::new();
-        let speeds = plan.runs.iter().filter_map(|(&run, planned)| {
-            let shared = known.entry(planned.shared());
-            *shared.or_insert_with(|| speed(run))
-        });
+        let known = PerRecipe::default();
+        let speeds = plan.runs.iter();
+        let speeds = speeds.filter_map(|(&run, planned)| known.get(planned, || speed(run)));
         let speeds: Vec<f64> = speeds.filter(|speed| *speed > 0.0).collect();
         let speed = if speeds.is_empty() {
             USUAL_SPEED

@@ -5,7 +5,7 @@
 //! contain and is no longer at hand. [`study`] grows the plan: by trials, and by the
 //! repetitions of the best trial. [`graph`] orders the jobs of all runs, [`freshness`] compares them
 //! with the contents of `results/`, [`integrity`] finds damaged files, [`naming`] names jobs for people. [`difference`] finds in what two
-//! runs differ, [`same_functions`] finds rows that amount to the same, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph. [`agenda`] tells the
+//! runs differ, [`same_functions`] finds rows that amount to the same, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph. [`per_recipe`] computes once what does not depend on seeds. [`agenda`] tells the
 //! scheduler what each job takes and in which order to do them.
 
 pub mod agenda;
@@ -19,6 +19,7 @@ pub mod integrity;
 pub mod memory;
 mod naming;
 mod past;
+mod per_recipe;
 pub mod picture;
 mod recall;
 mod same_functions;
@@ -33,6 +34,7 @@ use std::{
 
 pub(crate) use graph::jobs_before;
 pub use graph::{Graph, Node};
+pub(crate) use per_recipe::PerRecipe;
 use rayon::prelude::*;
 pub use recall::{Arithmetic, RecallError, in_words};
 use report::{Setting, Titles};
@@ -216,12 +218,6 @@ impl PlannedRun {
     /// Returns everything that its id is the hash of.
     pub fn identity(&self) -> Identity {
         self.unseeded.with_seed(self.seed)
-    }
-
-    /// Returns a number that runs have in common which differ in their seeds alone: what follows from the rest is computed
-    /// once for all of them.
-    pub(crate) fn shared(&self) -> usize {
-        Arc::as_ptr(&self.unseeded).addr()
     }
 
     /// Returns what its trainer is asked for.

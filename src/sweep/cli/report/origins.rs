@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     cli::Opened,
     ledger::{Job, Ledger, LedgerError, RunStage},
-    plan::Plan,
+    plan::{PerRecipe, Plan},
 };
 
 /// Returns the origin of each run of the tables.
@@ -94,14 +94,15 @@ fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, Ledg
     let planned: BTreeMap<DataId, Hash> = planned
         .map(|(&id, data)| (id, hash_of(&(&data.dataset, &data.fingerprint))))
         .collect();
-    let recipes = recipes_of(plan);
+    let recipes = PerRecipe::default();
     let measured = runs.par_iter().filter_map(|&run| {
         // Runs of other sweeps that cannot be read are of no concern here.
         if !ledger.has_scores(run).unwrap_or(false) {
             return None;
         }
         if let Some(run) = plan.runs.get(&run) {
-            return Some((planned[&run.data], recipes[&run.shared()]));
+            let recipe = recipes.get(run, || recipe_of(&run.unseeded));
+            return Some((planned[&run.data], recipe));
         }
         let identity = other_identity(run, ledger)?;
         let data = hash_of(&(&identity.recipe.dataset, &identity.data));
@@ -122,16 +123,6 @@ fn ever_measured(plan: &Plan, ledger: &Ledger) -> Result<Vec<EverMeasured>, Ledg
         })
     });
     Ok(of_data.collect())
-}
-
-/// Returns what tells the recipes of a plan apart, by [`PlannedRun::shared`].
-fn recipes_of(plan: &Plan) -> BTreeMap<usize, Hash> {
-    let mut recipes = BTreeMap::new();
-    for run in plan.runs.values() {
-        let recipe = || recipe_of(&run.unseeded);
-        recipes.entry(run.shared()).or_insert_with(recipe);
-    }
-    recipes
 }
 
 /// What tells the recipe of a run from those that differ in more than seed and fold.
