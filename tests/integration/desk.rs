@@ -239,7 +239,8 @@ impl Desk {
     }
 }
 
-fn in_background(mut command: Command) -> std::process::Child {
+/// Starts a command. Its standard error is kept.
+pub(crate) fn in_background(mut command: Command) -> std::process::Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }

@@ -7,10 +7,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
-    process::Command,
+    process::{self, Command},
+    thread,
+    time::Duration,
 };
 
-use crate::desk::{Desk, Done, SMALL};
+use crate::desk::{Desk, Done, SMALL, in_background};
 
 /// A desk on a machine with GPUs.
 struct GpuDesk {
@@ -32,10 +34,32 @@ impl GpuDesk {
         self
     }
 
-    fn sweep(&self, arguments: &[&str]) -> Done {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.desk.command(arguments);
         command.envs(self.machine.iter().map(|(name, value)| (name, value)));
-        Done::from(command.output().unwrap())
+        command
+    }
+
+    fn sweep(&self, arguments: &[&str]) -> Done {
+        Done::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Starts `sweep run sweep.toml` in the background.
+    fn start(&self) -> process::Child {
+        in_background(self.command(&self.desk.run_arguments()))
+    }
+
+    /// Waits until what `sweep status` prints is as it should be.
+    fn wait_for_status(&self, is_right: impl Fn(&str) -> bool) {
+        let mut last = String::new();
+        for _ in 0..1000 {
+            last = self.sweep(&["status", "sweep.toml"]).out;
+            if is_right(&last) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{last}");
     }
 
     fn run(&self) -> Done {
@@ -184,6 +208,36 @@ fn a_gpu_that_others_use_is_left_alone_with_a_word() {
         .assert_code(0)
         .assert_says("gpu 0 is not used while other processes take 30.0 GB of its 80.0 GB");
     assert_eq!(desk.slots(), BTreeSet::from(["gpu 1".to_owned()]));
+}
+
+#[test]
+fn status_says_that_a_sweep_waits_for_memory_until_others_have_freed_it() {
+    let sweep = on_gpus("gpu_free = \"70 %\"").replace("steps = 12", "steps = 400");
+    let Some(desk) = GpuDesk::new(&sweep, "80") else {
+        return;
+    };
+    let desk = GpuDesk {
+        desk: desk.desk.slowly(20),
+        ..desk
+    };
+    // This test is the process that takes the memory.
+    let other = desk.desk.path("processes").join(process::id().to_string());
+    fs::write(&other, "GPU-0 30").unwrap();
+    let sweep = desk.start();
+    let waiting = "  waiting   gpu 0 is not used while other processes take 30.0 GB of its 80.0 GB (gpu_free)";
+    desk.wait_for_status(|status| status.contains(waiting));
+    let status = desk.sweep(&["status", "sweep.toml", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    let taken = &status["session"]["awaiting"]["gpu 0"];
+    assert_eq!(taken["used"], 30_000_000_000_u64);
+    assert_eq!(taken["memory"], 80_000_000_000_u64);
+
+    fs::remove_file(other).unwrap();
+    desk.wait_for_status(|status| status.contains("gpu 0  train") && !status.contains("waiting"));
+    desk.sweep(&["stop", "sweep.toml"]).assert_code(0);
+    Done::from(sweep.wait_with_output().unwrap())
+        .assert_code(130)
+        .assert_says("gpu 0 is used again: other processes have freed its memory");
 }
 
 #[test]

@@ -13,12 +13,12 @@ use schema::{Breakdown, Event, Finished, Metric, Trained, TrainingEnd, bytes_in_
 
 use super::{counted, paint::Tone, printable::printable, studies::outcome, tell};
 use crate::{
-    ledger::{AttemptEnd, Job, JobKind},
+    ledger::{AttemptEnd, Job, JobKind, journal::TakenMemory},
     plan::{
         Growth, Plan, PlannedRun, Study, StudyState,
         freshness::{Freshness, FreshnessOf},
     },
-    run::{Watcher, slots::Place},
+    run::Watcher,
     visits::PerJob,
 };
 
@@ -407,13 +407,15 @@ impl Watcher for Progress {
         self.warn(&format!("{warning} {place} is left out: {message}"));
     }
 
-    fn awaits_others(&mut self, place: &Place, bytes: u64) {
-        let name = &place.name;
-        let used = bytes_in_words(bytes);
-        let memory = bytes_in_words(place.memory.unwrap_or(0));
+    fn awaits_others(&mut self, place: &str, taken: TakenMemory) {
         let waiting = Tone::Doubtful.word("waiting");
-        self.warn(&format!(
-            "{waiting} {name} is not used while other processes take {used} of its {memory} (gpu_free)"
+        self.warn(&format!("{waiting} {}", awaits_others(place, taken)));
+    }
+
+    fn uses_again(&mut self, place: &str) {
+        let continued = Tone::Good.word("continued");
+        self.say(&format!(
+            "{continued} {place} is used again: other processes have freed its memory"
         ));
     }
 
@@ -718,6 +720,12 @@ fn ahead(study: &Study) -> Ahead {
         measurements: repetitions,
         ensembles: repetitions / folds,
     }
+}
+
+/// `gpu 0 is not used while other processes take 30.0 GB of its 80.0 GB (gpu_free)`
+pub(super) fn awaits_others(place: &str, taken: TakenMemory) -> String {
+    let [used, memory] = [taken.used, taken.memory].map(bytes_in_words);
+    format!("{place} is not used while other processes take {used} of its {memory} (gpu_free)")
 }
 
 fn is_done(freshness: &Freshness) -> bool {

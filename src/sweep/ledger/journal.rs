@@ -73,6 +73,18 @@ pub enum Decision {
         /// Its last failure.
         message: String,
     },
+    /// A GPU is not used while the processes of others take too much of its memory.
+    AwaitsOthers {
+        /// The name of the place.
+        place: String,
+        /// What they take.
+        taken: TakenMemory,
+    },
+    /// They have freed enough of its memory.
+    UsesAgain {
+        /// The name of the place.
+        place: String,
+    },
     /// A study ended.
     Selected {
         /// The study.
@@ -82,6 +94,15 @@ pub enum Decision {
     },
     /// The session ends normally.
     Closed,
+}
+
+/// How much of a GPU's memory the processes of others take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenMemory {
+    /// The bytes that they take.
+    pub used: u64,
+    /// The bytes of the GPU.
+    pub memory: u64,
 }
 
 /// The journal, open for appending.
@@ -154,6 +175,8 @@ impl JournalContents {
                 }
                 Decision::Opened { .. }
                 | Decision::LeftOut { .. }
+                | Decision::AwaitsOthers { .. }
+                | Decision::UsesAgain { .. }
                 | Decision::Selected { .. }
                 | Decision::Closed => {}
             }
@@ -478,6 +501,8 @@ impl LatestSession {
                 Decision::Ended { job, .. } => running.retain(|other| other.job != *job),
                 Decision::Opened { .. }
                 | Decision::LeftOut { .. }
+                | Decision::AwaitsOthers { .. }
+                | Decision::UsesAgain { .. }
                 | Decision::Selected { .. }
                 | Decision::Closed => {}
             }
@@ -492,10 +517,33 @@ impl LatestSession {
             Decision::Opened { .. }
             | Decision::Started { .. }
             | Decision::Ended { .. }
+            | Decision::AwaitsOthers { .. }
+            | Decision::UsesAgain { .. }
             | Decision::Selected { .. }
             | Decision::Closed => None,
         };
         self.entries.iter().filter_map(of_entry).collect()
+    }
+
+    /// Returns the GPUs that are not used at the moment, because the processes of others take too much of their memory.
+    pub fn awaiting(&self) -> BTreeMap<String, TakenMemory> {
+        let mut awaiting = BTreeMap::new();
+        for entry in &self.entries {
+            match &entry.what {
+                Decision::AwaitsOthers { place, taken } => {
+                    awaiting.insert(place.clone(), *taken);
+                }
+                Decision::UsesAgain { place } | Decision::LeftOut { place, .. } => {
+                    awaiting.remove(place);
+                }
+                Decision::Opened { .. }
+                | Decision::Started { .. }
+                | Decision::Ended { .. }
+                | Decision::Selected { .. }
+                | Decision::Closed => {}
+            }
+        }
+        awaiting
     }
 }
 
@@ -631,6 +679,34 @@ mod tests {
         assert!(!session.is_closed());
         journal.append(Decision::Closed).unwrap();
         assert!(latest_session(folder.path()).unwrap().unwrap().is_closed());
+    }
+
+    #[test]
+    fn a_gpu_is_awaited_until_it_is_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        let taken = TakenMemory {
+            used: 30,
+            memory: 80,
+        };
+        let places = ["gpu 0", "gpu 1", "gpu 2"].map(str::to_owned);
+        journal.append(opened_by(1)).unwrap();
+        for place in places.clone() {
+            let awaits = Decision::AwaitsOthers { place, taken };
+            journal.append(awaits).unwrap();
+        }
+        let [first, second, third] = places;
+        journal
+            .append(Decision::UsesAgain { place: first })
+            .unwrap();
+        let message = String::new();
+        let left_out = Decision::LeftOut {
+            place: second,
+            message,
+        };
+        journal.append(left_out).unwrap();
+        let session = latest_session(folder.path()).unwrap().unwrap();
+        assert_eq!(session.awaiting(), BTreeMap::from([(third, taken)]));
     }
 
     fn journal_of(entries: usize) -> (tempfile::TempDir, Vec<u8>) {

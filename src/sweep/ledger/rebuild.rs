@@ -88,6 +88,8 @@ fn key(entry: &JournalEntry) -> Option<(Job, u32, bool)> {
         Decision::Ended { job, attempt, .. } => Some((job, attempt, true)),
         Decision::Opened { .. }
         | Decision::LeftOut { .. }
+        | Decision::AwaitsOthers { .. }
+        | Decision::UsesAgain { .. }
         | Decision::Selected { .. }
         | Decision::Closed => None,
     }

@@ -30,9 +30,8 @@ use std::path::Path;
 
 use schema::Event;
 
-use self::slots::Place;
 use crate::{
-    ledger::{AttemptEnd, Job},
+    ledger::{AttemptEnd, Job, journal::TakenMemory},
     plan::{Growth, Plan, Study, freshness::FreshnessOf},
 };
 
@@ -52,8 +51,10 @@ pub trait Watcher {
     fn found(&mut self, job: Job);
     /// A place is not used any more, after this failure.
     fn left_out(&mut self, place: &str, message: &str);
-    /// A GPU is not used while the processes of others take this number of bytes of its memory.
-    fn awaits_others(&mut self, place: &Place, bytes: u64);
+    /// A GPU is not used while the processes of others take so much of its memory.
+    fn awaits_others(&mut self, place: &str, taken: TakenMemory);
+    /// The processes of others have freed enough of a GPU's memory, and it is used again.
+    fn uses_again(&mut self, place: &str);
     /// At most this number of attempts runs at a time from now on, because main memory was short.
     fn runs_fewer(&mut self, at_most: usize);
     /// An interrupt asks this number of running attempts to write checkpoints and end; the next one kills them.

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::{Device, Event, Failure, Finished, KindId, TrainingEnd};
 
 use self::{
-    places::{Need, Places},
+    places::{Need, Places, Turn},
     queue::{Candidate, Queue, Rank},
     rules::{Rule, rule},
     sharing::Sharing,
@@ -112,6 +112,8 @@ pub enum Action {
     },
     /// Tell that a GPU is not used while others take so much of its memory.
     AwaitOthers(PlaceId, u64),
+    /// Tell that others have freed enough of a GPU's memory, and that it is used again.
+    UseAgain(PlaceId),
     /// Tell that fewer attempts run at a time, because the machine was short of main memory.
     RunFewer {
         /// The most attempts at a time from now on.
@@ -474,11 +476,12 @@ impl Scheduler {
     fn on_others(&mut self, place: PlaceId, bytes: u64) -> Vec<Action> {
         self.is_changed |= self.places.others(place) != bytes;
         match self.places.taken_by_others(place, bytes) {
-            true => {
+            Some(Turn::Busy) => {
                 self.send_elsewhere(place);
                 vec![Action::AwaitOthers(place, bytes)]
             }
-            false => Vec::new(),
+            Some(Turn::Free) => vec![Action::UseAgain(place)],
+            None => Vec::new(),
         }
     }
 

@@ -41,7 +41,7 @@ use crate::{
     ledger::{
         AttemptEnd, AttemptExit, AttemptFolder, Claim, Claimant, Claimed, Job, Ledger, LedgerError,
         Lock, LockError, RunStage, Writer, absolute, fingerprint,
-        journal::{self, Decision, Journal, JournalContents},
+        journal::{self, Decision, Journal, JournalContents, TakenMemory},
         read_json, write_json,
     },
     plan::{
@@ -803,10 +803,8 @@ impl Running<'_, '_> {
                 Action::Publish { job, finished } => self.publish(job, finished)?,
                 Action::Ended { job, end, again } => self.ended(job, end, again, watcher)?,
                 Action::LeaveOut { place, message } => self.leave_out(place, message, watcher)?,
-                Action::AwaitOthers(place, bytes) => {
-                    let place = &self.session.layout.places[place.0];
-                    watcher.awaits_others(place, bytes);
-                }
+                Action::AwaitOthers(place, used) => self.await_others(place, used, watcher)?,
+                Action::UseAgain(place) => self.use_again(place, watcher)?,
                 Action::RunFewer { at_most } => watcher.runs_fewer(at_most),
                 Action::Stop(job) => self.on_child(job, Child::request_stop),
                 Action::Kill(job) => self.on_child(job, Child::kill),
@@ -1035,6 +1033,25 @@ impl Running<'_, '_> {
             place: name,
             message,
         })
+    }
+
+    fn await_others(
+        &mut self,
+        place: PlaceId,
+        used: u64,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), SessionError> {
+        let memory = self.session.layout.places[place.0].memory.unwrap_or(used);
+        let taken = TakenMemory { used, memory };
+        let place = self.session.layout.name_of(place).to_owned();
+        watcher.awaits_others(&place, taken);
+        self.note(Decision::AwaitsOthers { place, taken })
+    }
+
+    fn use_again(&mut self, place: PlaceId, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+        let place = self.session.layout.name_of(place).to_owned();
+        watcher.uses_again(&place);
+        self.note(Decision::UsesAgain { place })
     }
 
     /// Returns this process, if it is a worker.

@@ -209,6 +209,7 @@ impl<'s, W: World> Simulation<'s, W> {
                 Action::Publish { .. }
                 | Action::LeaveOut { .. }
                 | Action::AwaitOthers(..)
+                | Action::UseAgain(_)
                 | Action::RunFewer { .. }
                 | Action::Stop(_)
                 | Action::Kill(_) => {}

@@ -14,8 +14,11 @@ use schema::{Event, Metric, RunId};
 use serde::Serialize;
 
 use crate::{
-    cli::progress::duration,
-    ledger::{Job, Ledger, LedgerError, Writer, journal::LatestSession},
+    cli::progress::{awaits_others, duration},
+    ledger::{
+        Job, Ledger, LedgerError, Writer,
+        journal::{LatestSession, TakenMemory},
+    },
     plan::Plan,
 };
 
@@ -33,6 +36,9 @@ pub(in crate::cli) struct Session {
     /// The places that it does not use any more, each with its last failure.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     left_out: BTreeMap<String, String>,
+    /// The GPUs that it does not use at the moment, each with what the processes of others take of its memory.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    awaiting: BTreeMap<String, TakenMemory>,
 }
 
 /// An attempt that runs now.
@@ -98,6 +104,7 @@ impl Session {
         attempts.sort_by(|one, other| one.slot.cmp(&other.slot));
         Session {
             left_out: latest.left_out(),
+            awaiting: latest.awaiting(),
             sweep: latest.sweep,
             process,
             seconds: seconds_since(latest.since),
@@ -119,6 +126,10 @@ impl Session {
         let left_out = self.left_out.iter();
         lines.extend(
             left_out.map(|(place, message)| format!("  warning   {place} is left out: {message}")),
+        );
+        let awaiting = self.awaiting.iter();
+        lines.extend(
+            awaiting.map(|(place, &taken)| format!("  waiting   {}", awaits_others(place, taken))),
         );
         lines
     }

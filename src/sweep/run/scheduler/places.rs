@@ -72,6 +72,15 @@ struct PlaceState {
     others: u64,
 }
 
+/// What the processes of others make of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// They take too much of its memory.
+    Busy,
+    /// They do not take too much any more.
+    Free,
+}
+
 /// A place that is kept for a job.
 #[derive(Clone, Copy, Debug)]
 struct Reservation {
@@ -252,11 +261,15 @@ impl Places {
         })
     }
 
-    /// Notes what the processes of others take. Returns true if the place is too busy from now on.
-    pub(super) fn taken_by_others(&mut self, at: PlaceId, bytes: u64) -> bool {
+    /// Notes what the processes of others take. Returns what that makes of the place, if anything changes.
+    pub(super) fn taken_by_others(&mut self, at: PlaceId, bytes: u64) -> Option<Turn> {
         let was_busy = self.is_busy(at);
         self.places[at.0].others = bytes;
-        self.is_busy(at) && !was_busy
+        match (was_busy, self.is_busy(at)) {
+            (false, true) => Some(Turn::Busy),
+            (true, false) => Some(Turn::Free),
+            (false, false) | (true, true) => None,
+        }
     }
 
     /// Returns what the processes of others take.

@@ -410,7 +410,7 @@ proptest! {
             Action::Publish { job, .. } => assert!(done.borrow_mut().insert(*job), "{job} is published twice"),
             Action::Ended { job, again, .. } => over.borrow_mut().extend((!again).then_some(*job)),
             Action::LeaveOut { .. } | Action::RunFewer { .. } => {}
-            Action::AwaitOthers(..) | Action::Stop(_) | Action::Kill(_) => panic!("nobody asked for it"),
+            Action::AwaitOthers(..) | Action::UseAgain(_) | Action::Stop(_) | Action::Kill(_) => panic!("nobody asked for it"),
         });
         let Tally { done: finished, failed, not_started, .. } = schedule.tally;
         let (done, over) = (done.into_inner(), over.into_inner());
@@ -522,6 +522,7 @@ proptest! {
             Action::LeaveOut { .. }
             | Action::RunFewer { .. }
             | Action::AwaitOthers(..)
+            | Action::UseAgain(_)
             | Action::Stop(_)
             | Action::Kill(_) => {}
         });
@@ -781,13 +782,23 @@ fn a_gpu_is_not_used_at_all_while_others_take_more_than_is_allowed() {
         place: PlaceId(0),
         what: Change::Others(bytes),
     };
-    let told = RefCell::new(0);
+    let told = RefCell::new(Vec::new());
     let schedule = Simulation::new(Scheduler::new(runs.jobs(), setup), &layout, &runs)
-        .with_incidents([at(0.5, 30 * GIB), at(5.0, 10 * GIB)])
+        .with_incidents([at(0.5, 30 * GIB), at(2.0, 40 * GIB), at(5.0, 10 * GIB)])
         .run(|_, action| {
-            *told.borrow_mut() += usize::from(matches!(action, Action::AwaitOthers(..)))
+            if let Action::AwaitOthers(..) | Action::UseAgain(_) = action {
+                told.borrow_mut().push(action.clone());
+            }
         });
-    assert_eq!((schedule.tally.done, told.into_inner()), (4, 1));
+    let place = PlaceId(0);
+    assert_eq!(schedule.tally.done, 4);
+    assert_eq!(
+        told.into_inner(),
+        [
+            Action::AwaitOthers(place, 30 * GIB),
+            Action::UseAgain(place)
+        ]
+    );
     assert_eq!(schedule.makespan, 8.0 * HOUR);
 }
 

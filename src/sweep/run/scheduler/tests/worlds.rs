@@ -245,7 +245,10 @@ impl<'a> World<'a> {
                     assert!(self.left_out.insert(place), "{place:?} was left out twice");
                 }
                 Action::RunFewer { at_most } => self.at_most = at_most,
-                Action::AwaitOthers(..) | Action::Stop(_) | Action::Kill(_) => {
+                Action::AwaitOthers(..)
+                | Action::UseAgain(_)
+                | Action::Stop(_)
+                | Action::Kill(_) => {
                     panic!("nobody asked for it")
                 }
             }
