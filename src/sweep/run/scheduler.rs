@@ -176,6 +176,8 @@ pub struct Scheduler {
     undecided: BTreeMap<Job, (ProcessEnd, u32)>,
     places: Places,
     sharing: Sharing,
+    /// The most memory of a GPU that a kind of job had to itself and that did not suffice.
+    too_little: BTreeMap<KindId, u64>,
     retries: u32,
     most_failures: Option<u32>,
     /// The jobs that have failed.
@@ -208,6 +210,8 @@ struct JobState {
     crashes: u32,
     /// The places that failed under it.
     failed_at: BTreeSet<PlaceId>,
+    /// The GPUs that it had to itself and whose memory did not suffice.
+    too_large_for: BTreeSet<PlaceId>,
     /// True if it needs a place to itself.
     alone: bool,
 }
@@ -258,6 +262,7 @@ impl Scheduler {
             undecided: BTreeMap::new(),
             places: Places::new(&setup.slots, &setup.places, setup.free_share),
             sharing: Sharing::new(setup.learned, setup.places.len()),
+            too_little: BTreeMap::new(),
             retries: setup.retries,
             most_failures: setup.most_failures,
             failures: 0,
@@ -689,7 +694,8 @@ impl Scheduler {
         vec![self.try_again(job, class, message)]
     }
 
-    /// Tries a job again alone at its place, unless it was alone. Its kind takes more than was known.
+    /// Tries a job again alone at its place, unless it was alone. Its kind takes more than was known. If it had the place to
+    /// itself, it is only tried at larger ones from now on.
     fn out_of_memory(
         &mut self,
         job: Job,
@@ -700,12 +706,19 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
         };
-        if state.alone {
+        let was_alone = std::mem::replace(&mut state.alone, true);
+        let kind = state.kind;
+        let at = self.places.place_of(ended.slot);
+        let had_the_place = was_alone || self.places.has_one_slot(at);
+        // What others take of memory comes and goes: a job that goes elsewhere each time would never end.
+        let is_first_time = had_the_place && state.too_large_for.insert(at);
+        if is_first_time && self.places.any_larger(at) {
+            let too_little = self.too_little.entry(kind).or_default();
+            *too_little = self.places.room(at).max(*too_little);
+        } else if was_alone {
             let needed = self.needed_memory(ended);
             return self.fail(job, class, format!("{message}{needed}"));
         }
-        state.alone = true;
-        let kind = state.kind;
         if let Some(expected) = self.sharing.learned.bytes(kind) {
             self.sharing
                 .learned
@@ -929,10 +942,12 @@ impl Scheduler {
 
     fn need(&self, candidate: &Candidate) -> Need {
         let state = &self.jobs[&candidate.job];
+        let expected = self.sharing.learned.bytes(state.kind).or(state.guess);
+        let too_little = self.too_little.get(&state.kind);
         Need {
             device: state.device,
             kind: state.kind,
-            bytes: self.sharing.learned.bytes(state.kind).or(state.guess),
+            bytes: expected.max(too_little.map(|bytes| bytes + 1)),
         }
     }
 
@@ -966,6 +981,7 @@ impl JobState {
             dependents: Vec::new(),
             crashes: 0,
             failed_at: BTreeSet::new(),
+            too_large_for: BTreeSet::new(),
             alone: false,
         }
     }

@@ -180,8 +180,8 @@ impl Places {
         })
     }
 
-    /// Keeps a place for a job: of those that can hold it, the one with the fewest attempts. Returns false if
-    /// all are kept for other jobs.
+    /// Keeps a place for a job: of those that can hold it, the one with the fewest attempts, and of several the largest.
+    /// Returns false if all are kept for other jobs.
     pub(super) fn reserve(&mut self, job: Job, need: Need, alone: bool) -> bool {
         let candidates: BTreeSet<PlaceId> = self
             .all_slots()
@@ -189,9 +189,12 @@ impl Places {
             .map(|slot| self.place_of(slot))
             .filter(|&at| self.places[at.0].is_open(need.device) && self.can_hold(at, need))
             .collect();
-        let fewest = candidates
-            .into_iter()
-            .min_by_key(|&at| self.attempts_at(at));
+        let fewest = candidates.into_iter().min_by_key(|&at| {
+            (
+                self.attempts_at(at),
+                Reverse(self.places[at.0].place.memory),
+            )
+        });
         let Some(at) = fewest else {
             return false;
         };
@@ -275,6 +278,27 @@ impl Places {
     /// Returns what the processes of others take.
     pub(super) fn others(&self, at: PlaceId) -> u64 {
         self.places[at.0].others
+    }
+
+    /// True if nothing can run beside an attempt at a place.
+    pub(super) fn has_one_slot(&self, at: PlaceId) -> bool {
+        self.slots.iter().filter(|slot| slot.place == at).count() == 1
+    }
+
+    /// Returns the memory of a GPU that others do not take; 0 if it is unknown.
+    pub(super) fn room(&self, at: PlaceId) -> u64 {
+        let PlaceState { place, others, .. } = &self.places[at.0];
+        place.memory.unwrap_or_default().saturating_sub(*others)
+    }
+
+    /// True if another place of the same device has more memory than this one.
+    pub(super) fn any_larger(&self, at: PlaceId) -> bool {
+        let this = &self.places[at.0].place;
+        let usable = self.places.iter().filter(|place| !place.left_out);
+        let mut alike = usable
+            .map(|place| &place.place)
+            .filter(|place| place.device == this.device);
+        alike.any(|place| this.memory.is_some() && place.memory > this.memory)
     }
 
     /// Never uses a slot again, nor its place if it was the last one there.

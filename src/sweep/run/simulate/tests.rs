@@ -705,6 +705,32 @@ fn a_run_larger_than_every_gpu_is_tried_alone_at_the_largest_and_fails_with_what
 }
 
 #[test]
+fn runs_without_room_on_a_smaller_gpu_are_done_at_the_larger_one() {
+    let runs = Runs::equal(6, load(HOUR, 0.25, 40 * GIB));
+    let gpus = [gpu(24 * GIB), gpu(80 * GIB), gpu(32 * GIB)];
+    for runs_per_gpu in [
+        RunsPerGpu::Number(1),
+        RunsPerGpu::Number(2),
+        RunsPerGpu::Auto,
+    ] {
+        let layout = layout(&gpus, runs_per_gpu);
+        let failed = Cell::new(0);
+        let schedule = simulation(&runs, &layout)
+            .with_reports(10.0)
+            .run(|_, action| {
+                let again = matches!(action, Action::Ended { again: true, .. });
+                failed.set(failed.get() + usize::from(again));
+            });
+        let Tally {
+            done, failed: lost, ..
+        } = schedule.tally;
+        assert_eq!((done, lost), (6, 0), "{runs_per_gpu:?}");
+        // Each smaller GPU is tried once or twice; then it is known that it does not suffice.
+        assert!(failed.get() <= 5, "{runs_per_gpu:?}: {failed:?}");
+    }
+}
+
+#[test]
 fn a_gpu_that_breaks_in_the_middle_is_left_out_and_nothing_is_lost() {
     let runs = Runs::equal(40, load(HOUR, 1.0, GIB));
     let layout = layout(&[gpu(80 * GIB), gpu(80 * GIB)], RunsPerGpu::Number(1));
