@@ -106,7 +106,7 @@ impl Lock {
     pub(super) fn acquire(root: &Path, locking: Locking) -> Result<Lock, LockError> {
         let folder = FolderOf(root);
         fs::create_dir_all(root).map_err(|source| folder.io(source))?;
-        let holder = this_process();
+        let holder = this_process(locking);
         let held = match locking {
             Locking::System => Held::System(folder.lock(&holder)?),
             Locking::Lease => {
@@ -259,6 +259,9 @@ impl FolderOf<'_> {
                 }
                 Err(TryLockError::Error(source)) => return Err(self.io(source)),
             }
+            if is_fresh(&file) && is_lease(&read_holder(&mut file)) {
+                return Err(self.held_by(&mut file));
+            }
             // Another process may have removed the file before it was locked.
             if self.has(&file)? {
                 write_holder(&mut file, holder).map_err(|source| self.io(source))?;
@@ -330,6 +333,14 @@ impl FolderOf<'_> {
     }
 }
 
+/// The last line of a lease.
+const LEASE: &str = "without locks";
+
+/// True if a holder has a lease, which no lock of the system protects.
+fn is_lease(holder: &str) -> bool {
+    holder.lines().last() == Some(LEASE)
+}
+
 /// Returns a holder in one line.
 fn named(holder: &str) -> String {
     let lines: Vec<&str> = holder.lines().collect();
@@ -362,11 +373,17 @@ fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
     writeln!(file, "{holder}")
 }
 
-/// Returns this process as the file names it: on the first line the process, on the second the job of Slurm.
-fn this_process() -> String {
+/// Returns this process as the file names it: on the first line the process, on the next the job of Slurm, if it is in one,
+/// and how it holds the folder, if that is not by a lock.
+fn this_process(locking: Locking) -> String {
     let writer = Writer::this_process();
     let job = writer.slurm.as_ref().map(SlurmJob::to_string);
-    let lines: Vec<String> = [writer.process()].into_iter().chain(job).collect();
+    let how = (locking == Locking::Lease).then(|| LEASE.to_owned());
+    let lines: Vec<String> = [writer.process()]
+        .into_iter()
+        .chain(job)
+        .chain(how)
+        .collect();
     lines.join("\n")
 }
 
@@ -392,6 +409,7 @@ mod tests {
         for (first, second) in [
             (Locking::System, Locking::System),
             (Locking::System, Locking::Lease),
+            (Locking::Lease, Locking::System),
         ] {
             let root = root();
             let mut lock = acquire(&root, first).unwrap();
@@ -479,6 +497,14 @@ mod tests {
         assert!(matches!(lock.check(), Err(LockError::TakenOver { .. })));
         drop(lock);
         assert_eq!(fs::read_to_string(lock_file(&root)).unwrap(), other);
+    }
+
+    #[test]
+    fn a_lock_is_free_at_once_when_its_holder_was_killed() {
+        let root = root();
+        let killed = this_process(Locking::System);
+        fs::write(lock_file(&root), killed).unwrap();
+        acquire(&root, Locking::System).unwrap();
     }
 
     #[test]
