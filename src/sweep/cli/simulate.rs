@@ -24,8 +24,8 @@ use crate::{
     run::{
         gpus::Gpu,
         scheduler::{Learned, Scheduler, Setup},
-        simulate::{Bar, Bound, Load, Schedule, Simulation, World},
-        slots::{Layout, NumberedGpu},
+        simulate::{Bar, Bound, Limit, Load, Schedule, Simulation, World},
+        slots::{Layout, Machine, NumberedGpu},
     },
 };
 
@@ -38,11 +38,13 @@ Examples:
   sweep simulate sweeps/reality_check.toml --gpus 8
   sweep simulate sweeps/reality_check.toml --gpus 8 --gpu-memory 24GB --runs-per-gpu auto
   sweep simulate sweeps/omniglot.toml --slots 16                 16 runs at a time on the CPU
+  sweep simulate FILE --gpus 8 --ram 256GB                       as many as `needs.ram` allows
   sweep simulate sweeps/omniglot.toml --left                     only what has to run yet
   sweep simulate sweeps/omniglot.toml --gpus 2 --json | jq .makespan
 
-The lower bound is what no order of jobs can beat: the longest chain of jobs that wait for each other, all work in \
-equal parts, or the work that takes a resource of `have`.")]
+The lower bound is what no order of jobs can beat. It is the largest of these times: the longest chain of jobs that wait \
+for each other; all work in equal parts; and the work that the memory of the GPUs, main memory (`needs.ram`) and each \
+resource of `have` have room for at a time.")]
 pub(super) struct Simulate {
     #[command(flatten)]
     target: Target,
@@ -72,6 +74,9 @@ pub(super) struct Simulate {
     /// Number of runs at a time on the CPU
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, conflicts_with = "gpus", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
+    /// Main memory of the machine, e.g. 256GB, of which runs take what `needs.ram` says [default: runs always have room]
+    #[arg(long, value_name = "SIZE")]
+    ram: Option<ByteSize>,
     /// Only the jobs that have to run yet, instead of all
     #[arg(long)]
     left: bool,
@@ -134,9 +139,26 @@ impl Simulate {
         }
     }
 
-    /// Returns the slots of the machine.
+    /// Returns the slots of the machine, and how many jobs main memory allows at a time.
     fn layout(&self, opened: &Opened) -> Result<Layout, Exit> {
         let resources = self.resources(opened);
+        let mut layout = self.slots(opened, &resources)?;
+        if let Some(ram) = self.ram {
+            let machine = Machine {
+                memory: Some(ram.bytes()),
+                ..Machine::default()
+            };
+            layout.at_most = machine.at_most(&resources);
+            if layout.at_most.is_none() {
+                let message = "`--ram` counts what runs take of main memory, but `resources.needs.ram` does not say it; \
+                               for runs of 20 GB: `--set 'resources.needs.ram=\"20 GB\"'`";
+                return Err(Exit::mistake(message));
+            }
+        }
+        Ok(layout)
+    }
+
+    fn slots(&self, opened: &Opened, resources: &Resources) -> Result<Layout, Exit> {
         let cores = u32::try_from(opened.machine.cores).unwrap_or(u32::MAX);
         if let Some(count) = self.gpus {
             let gpu = Gpu {
@@ -146,13 +168,13 @@ impl Simulate {
             let gpus: Vec<NumberedGpu<'_>> = (0..count as usize)
                 .map(|number| NumberedGpu { number, gpu: &gpu })
                 .collect();
-            return Ok(Layout::on_gpus(&gpus, &resources, cores));
+            return Ok(Layout::on_gpus(&gpus, resources, cores));
         }
         if let Some(slots) = self.slots {
             return Ok(Layout::on_cpu(slots, resources.threads_on_cpu(), cores));
         }
         let bytes = memory::of(&opened.plan).peak();
-        let layout = opened.machine.layout(&resources, bytes);
+        let layout = opened.machine.layout(resources, bytes);
         layout.map_err(Exit::mistake)
     }
 
@@ -241,8 +263,10 @@ struct OutcomeJson<'o> {
     /// Seconds.
     makespan: f64,
     lower_bound: f64,
-    longest_chain: f64,
-    work_of_slot: f64,
+    /// What decides the lower bound.
+    limit: Option<&'o Limit>,
+    longest_chain: Option<f64>,
+    work_of_slot: Option<f64>,
     /// Of the countable resource that takes the longest.
     #[serde(skip_serializing_if = "Option::is_none")]
     work_of_resource: Option<f64>,
@@ -274,9 +298,10 @@ impl Outcome<'_> {
             sweep: &self.opened.sweep.name,
             makespan: self.schedule.makespan,
             lower_bound: self.bound.seconds(),
-            longest_chain: self.bound.chain,
-            work_of_slot: self.bound.work,
-            work_of_resource: self.bound.scarcest.as_ref().map(|scarce| scarce.seconds),
+            limit: self.bound.decisive().map(|(limit, _)| limit),
+            longest_chain: self.bound.by(&Limit::Chain),
+            work_of_slot: self.bound.by(&Limit::Work),
+            work_of_resource: self.bound.by_resources(),
             utilization: self.utilization(),
             jobs: self.jobs,
             measured: self.measured,
@@ -334,36 +359,22 @@ impl Outcome<'_> {
 
     fn bound_in_words(&self) -> String {
         let bound = duration(self.bound.seconds());
-        let Bound { chain, work, .. } = self.bound;
-        match &self.bound.scarcest {
-            Some(scarce) if scarce.seconds > chain.max(work) => {
-                format!(
-                    "{bound}, all work that takes the resource `{}`",
-                    scarce.name
-                )
-            }
-            _ if chain > work => {
-                format!("{bound}, the longest chain of jobs that wait for each other")
-            }
-            _ => format!("{bound}, all work in equal parts"),
+        match self.bound.decisive() {
+            Some((limit, _)) => format!("{bound}, {}", reason(limit)),
+            None => bound,
         }
     }
 
     fn places(&self) -> String {
         match self.layout.device() {
-            Device::Cuda => counted(self.gpus(), "GPU"),
+            Device::Cuda => counted(self.layout.gpus().count(), "GPU"),
             Device::Cpu => counted(self.layout.slots.len(), "slot"),
         }
     }
 
-    fn gpus(&self) -> usize {
-        let places = self.layout.places.iter();
-        places.filter(|place| place.device == Device::Cuda).count()
-    }
-
     fn utilization(&self) -> f64 {
         let whole = match self.layout.device() {
-            Device::Cuda => self.gpus(),
+            Device::Cuda => self.layout.gpus().count(),
             Device::Cpu => self.layout.slots.len(),
         };
         self.schedule.busy / (self.schedule.makespan * whole as f64).max(f64::MIN_POSITIVE)
@@ -407,6 +418,19 @@ impl Outcome<'_> {
             "  p prepare, t train, e evaluate, E ensemble; a column is {width}"
         ));
         lines
+    }
+}
+
+fn reason(limit: &Limit) -> String {
+    match limit {
+        Limit::Work => "all work in equal parts".to_owned(),
+        Limit::Chain => "the longest chain of jobs that wait for each other".to_owned(),
+        Limit::Preparing => "all preparing of data, on the CPU".to_owned(),
+        Limit::GpuMemory => {
+            "all work that the memory of the GPUs has room for at a time".to_owned()
+        }
+        Limit::MainMemory => "all work that main memory has room for at a time".to_owned(),
+        Limit::Resource(name) => format!("all work that takes the resource `{name}`"),
     }
 }
 

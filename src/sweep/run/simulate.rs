@@ -4,16 +4,19 @@
 //! shares of its time add up to more than the whole; then all of them are slower by that factor. An attempt
 //! whose GPU has no memory left for it fails, as it would on a real one.
 
+mod bound;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use schema::{Device, Evaluated, Event, Failure, Finished, Prepared, Scores, Trained, TrainingEnd};
 use serde::Serialize;
 
+pub use self::bound::{Bound, Limit};
 use super::{
     scheduler::{Action, Input, ProcessEnd, Scheduler, TICKS_PER_SECOND, Tally},
     slots::{Layout, PlaceId, SlotId},
 };
-use crate::{config::Counts, ledger::Job, plan::agenda::JobSpec};
+use crate::ledger::Job;
 
 /// Seconds after which an attempt without memory fails.
 const UNTIL_OUT_OF_MEMORY: f64 = 1.0;
@@ -382,117 +385,6 @@ impl Attempt {
             Input::Memory(job, self.load.bytes),
         ]
     }
-}
-
-/// What no order of jobs can beat.
-#[derive(Clone, Debug)]
-pub struct Bound {
-    /// The seconds of the longest chain of jobs that wait for each other.
-    pub chain: f64,
-    /// The seconds of all work, in equal parts on all GPUs or slots.
-    pub work: f64,
-    /// The countable resource that takes the longest. Absent: no job takes any.
-    pub scarcest: Option<Scarce>,
-}
-
-/// The work that takes a countable resource.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scarce {
-    /// The resource.
-    pub name: String,
-    /// The seconds of the work, in equal parts of the resource.
-    pub seconds: f64,
-}
-
-impl Bound {
-    /// Returns the bound for jobs on these slots, with these countable resources. A job comes after those that it waits for.
-    pub fn of(jobs: &[JobSpec], layout: &Layout, have: &Counts, world: &impl World) -> Bound {
-        let device = layout.device();
-        let slots = layout.for_runs().count() as f64;
-        let places = layout.places.iter().filter(|place| place.device == device);
-        let places = places.count() as f64;
-        let (mut in_slots, mut on_places): (f64, f64) = (0.0, 0.0);
-        let todo = jobs.iter().filter(|job| job.has_to_run);
-        for load in todo
-            .filter(|job| job.device == device)
-            .map(|job| world.load(job.job))
-        {
-            in_slots += load.seconds / slots;
-            if device == Device::Cuda {
-                on_places += load.seconds * load.share / places;
-            }
-        }
-        Bound {
-            chain: longest_chain(jobs, world),
-            work: in_slots.max(on_places),
-            scarcest: scarcest(jobs, have, world),
-        }
-    }
-
-    /// Returns the least number of seconds.
-    pub fn seconds(&self) -> f64 {
-        let scarce = self.scarcest.as_ref().map_or(0.0, |scarce| scarce.seconds);
-        self.chain.max(self.work).max(scarce)
-    }
-}
-
-/// Returns the resource whose work takes the longest, if any job takes one.
-fn scarcest(jobs: &[JobSpec], have: &Counts, world: &impl World) -> Option<Scarce> {
-    let all = have.iter().map(|(name, number)| Scarce {
-        name: name.to_owned(),
-        seconds: seconds_with(name, jobs, world) / f64::from(number.max(1)),
-    });
-    let taken = all.filter(|scarce| scarce.seconds > 0.0);
-    taken.max_by(|one, other| one.seconds.total_cmp(&other.seconds))
-}
-
-/// Returns the seconds of the work that takes a resource, each as often as it takes of it.
-fn seconds_with(name: &str, jobs: &[JobSpec], world: &impl World) -> f64 {
-    let todo = jobs.iter().filter(|job| job.has_to_run);
-    todo.map(|job| world.load(job.job).seconds * f64::from(job.needs.of(name).unwrap_or(0)))
-        .sum()
-}
-
-/// Returns the seconds of the longest chain of jobs that wait for each other.
-fn longest_chain(jobs: &[JobSpec], world: &impl World) -> f64 {
-    let mut waiting: BTreeMap<Job, usize> = BTreeMap::new();
-    let mut after: BTreeMap<Job, Vec<Job>> = BTreeMap::new();
-    let mut begins: BTreeMap<Job, f64> = jobs.iter().map(|job| (job.job, 0.0)).collect();
-    for spec in jobs {
-        let known = spec
-            .waits_for
-            .iter()
-            .filter(|before| begins.contains_key(before));
-        waiting.insert(spec.job, known.clone().count());
-        for &before in known {
-            after.entry(before).or_default().push(spec.job);
-        }
-    }
-    let times: BTreeMap<Job, f64> = jobs
-        .iter()
-        .map(|spec| match spec.has_to_run {
-            true => (spec.job, world.load(spec.job).seconds),
-            false => (spec.job, 0.0),
-        })
-        .collect();
-    let first = waiting.iter().filter(|(_, count)| **count == 0);
-    let mut ready: Vec<Job> = first.map(|(&job, _)| job).collect();
-    let mut longest: f64 = 0.0;
-    while let Some(job) = ready.pop() {
-        let end = begins[&job] + times[&job];
-        longest = longest.max(end);
-        for &next in after.get(&job).into_iter().flatten() {
-            begins
-                .entry(next)
-                .and_modify(|begin| *begin = begin.max(end));
-            let count = waiting.entry(next).or_default();
-            *count -= 1;
-            if *count == 0 {
-                ready.push(next);
-            }
-        }
-    }
-    longest
 }
 
 fn last_words(job: Job, ending: &Ending) -> Vec<Input> {

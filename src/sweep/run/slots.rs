@@ -79,6 +79,12 @@ impl Layout {
         self.slots.iter().filter(move |slot| slot.device == device)
     }
 
+    /// Returns the GPUs.
+    pub fn gpus(&self) -> impl Iterator<Item = &Place> {
+        let places = self.places.iter();
+        places.filter(|place| place.device == Device::Cuda)
+    }
+
     /// Returns the slots in which this many runs start first: one of each GPU, or of the CPU as many as may be in use.
     pub fn first_slots(&self, runs: usize) -> Vec<SlotId> {
         let device = self.device();
@@ -139,9 +145,7 @@ impl Layout {
 
     /// Returns the cores of each GPU. GPUs come first among places.
     fn cores_of_gpus(&self, allowed: &[usize]) -> Vec<Vec<usize>> {
-        let gpus = self.places.iter();
-        let gpus = gpus.filter(|place| place.device == Device::Cuda);
-        let near: Vec<&[usize]> = gpus.map(|gpu| gpu.near.as_slice()).collect();
+        let near: Vec<&[usize]> = self.gpus().map(|gpu| gpu.near.as_slice()).collect();
         affinity::divided(allowed, &near)
     }
 
@@ -362,10 +366,7 @@ impl Machine {
             Device::Cpu => self.cpu_layout(resources, bytes),
             Device::Cuda => self.gpu_layout(resources)?,
         };
-        let ram = resources.needs.ram.map(ByteSize::bytes);
-        layout.at_most = ram
-            .and_then(|bytes| self.room(bytes))
-            .map(|most| most.max(1));
+        layout.at_most = self.at_most(resources);
         if resources.pin {
             let allowed = affinity::allowed();
             match layout.device() {
@@ -394,6 +395,13 @@ impl Machine {
     pub fn room(&self, bytes: u64) -> Option<u32> {
         let count = self.memory?.checked_div(bytes)?;
         Some(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Returns how many jobs main memory allows at a time, by what a run needs of it; nothing if one of the two is
+    /// unknown.
+    pub fn at_most(&self, resources: &Resources) -> Option<u32> {
+        let bytes = resources.needs.ram.map(ByteSize::bytes)?;
+        self.room(bytes).map(|most| most.max(1))
     }
 
     fn gpu_layout(&self, resources: &Resources) -> Result<Layout, SlotError> {

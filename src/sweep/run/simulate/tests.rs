@@ -502,6 +502,26 @@ proptest! {
     }
 
     #[test]
+    fn no_order_of_jobs_beats_the_bound(
+        case in cases(),
+        needs in proptest::collection::vec((0_u32..=2, 0_u32..=3), 40),
+        at_most in proptest::option::of(1_u32..4),
+        too_large in proptest::option::of(0_usize..40),
+    ) {
+        let mut runs = Runs::new(case.runs);
+        runs.needs = needs.into_iter().map(|(disks, licenses)| counts(disks, licenses)).collect();
+        if let Some(run) = too_large.and_then(|position| runs.runs.get_mut(position)) {
+            run.load.bytes = 100 * GIB;
+        }
+        let have = counts(2, 3);
+        let gpus: Vec<Gpu> = case.gpus.iter().map(|&memory| gpu(memory)).collect();
+        let layout = Layout { at_most, ..layout(&gpus, case.runs_per_gpu) };
+        let bound = Bound::of(&runs.jobs(), &layout, &have, &&runs);
+        let schedule = with_resources(&runs, &have, &layout).with_reports(200.0).run(|_, _| {});
+        prop_assert!(bound.seconds() <= schedule.makespan + 1e-3, "{bound:?}, {} s", schedule.makespan);
+    }
+
+    #[test]
     fn what_a_failed_attempt_took_of_a_resource_is_there_for_others(
         case in cases(),
         needs in proptest::collection::vec((0_u32..=2, 0_u32..=3), 40),
@@ -549,17 +569,59 @@ fn runs_without_a_resource_use_the_gpus_that_others_have_to_leave() {
     let schedule = with_resources(&runs, &have, &layout).run(|_, _| {});
     assert_eq!(schedule.makespan, 4.0 * HOUR);
     let alone = Bound::of(&runs.jobs()[..8], &layout, &have, &&runs);
-    assert_eq!((alone.work, alone.seconds()), (2.0 * HOUR, 4.0 * HOUR));
-    let scarce = Scarce {
-        name: "disk".to_owned(),
-        seconds: 4.0 * HOUR,
-    };
-    assert_eq!(alone.scarcest, Some(scarce));
+    let disk = Limit::Resource("disk".to_owned());
+    assert_eq!(alone.decisive(), Some((&disk, 4.0 * HOUR)));
+    assert_eq!(alone.by(&Limit::Work), Some(2.0 * HOUR));
     let others = Bound::of(&runs.jobs()[8..], &layout, &have, &&runs);
-    assert_eq!(
-        (others.scarcest.as_ref(), others.seconds()),
-        (None, 2.0 * HOUR)
-    );
+    assert_eq!(others.by_resources(), None);
+    assert_eq!(others.seconds(), 2.0 * HOUR);
+}
+
+#[test]
+fn the_bound_is_what_takes_the_longest_of_all_that_jobs_share() {
+    let gpus = [gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB), gpu(80 * GIB)];
+    let whole = layout(&gpus, RunsPerGpu::Number(1));
+    let shared = layout(&gpus, RunsPerGpu::Number(2));
+    let short_of_memory = Layout {
+        at_most: Some(1),
+        ..whole.clone()
+    };
+    let runs = |load| Runs::equal(8, load);
+    let mut in_a_row = runs(load(HOUR, 1.0, GIB));
+    (0..4).for_each(|before| in_a_row.runs[before + 1].after = vec![before]);
+    for (runs, layout, limit, hours) in [
+        (runs(load(HOUR, 1.0, GIB)), &whole, Limit::Work, 2.0),
+        (runs(load(HOUR, 0.75, GIB)), &shared, Limit::Work, 1.5),
+        (
+            runs(load(HOUR, 0.1, 60 * GIB)),
+            &shared,
+            Limit::GpuMemory,
+            1.5,
+        ),
+        (
+            runs(load(HOUR, 1.0, GIB)),
+            &short_of_memory,
+            Limit::MainMemory,
+            8.0,
+        ),
+        (in_a_row, &whole, Limit::Chain, 5.0),
+    ] {
+        let bound = Bound::of(&runs.jobs(), layout, &Counts::default(), &&runs);
+        assert_eq!(bound.decisive(), Some((&limit, hours * HOUR)));
+    }
+}
+
+#[test]
+fn data_is_prepared_on_the_cpu_while_all_gpus_are_free() {
+    let runs = Runs::equal(3, load(HOUR, 1.0, 0));
+    let mut jobs = runs.jobs();
+    jobs.iter_mut().for_each(|spec| spec.device = Device::Cpu);
+    let on_gpus = layout(&[gpu(80 * GIB), gpu(80 * GIB)], RunsPerGpu::Number(1));
+    let bound = |layout| Bound::of(&jobs, layout, &Counts::default(), &&runs);
+    let expected = Some((&Limit::Preparing, 3.0 * HOUR));
+    assert_eq!(bound(&on_gpus).decisive(), expected);
+    let on_cpu = Layout::on_cpu(2, 1, 2);
+    assert_eq!(bound(&on_cpu).decisive(), Some((&Limit::Work, 1.5 * HOUR)));
 }
 
 #[test]
