@@ -210,6 +210,8 @@ struct JobState {
     crashes: u32,
     /// The places that failed under it.
     failed_at: BTreeSet<PlaceId>,
+    /// The places where it crashed.
+    crashed_at: BTreeSet<PlaceId>,
     /// The GPUs that it had to itself and whose memory did not suffice.
     too_large_for: BTreeSet<PlaceId>,
     /// True if it needs a place to itself.
@@ -521,7 +523,9 @@ impl Scheduler {
                     let kind = self.jobs[&job].kind;
                     self.sharing.learned.note_peak(kind, ended.peak);
                 }
-                self.finish(job, finished)
+                let mut actions = self.finish(job, finished);
+                actions.extend(self.accuse_places_of(job, place));
+                actions
             }
             Some(TrainerResult::Failed(class, message)) => self.failed(job, ended, class, message),
             None if self.interrupts > 0 => vec![Action::Ended {
@@ -533,7 +537,7 @@ impl Scheduler {
             None if end.out_of_memory => {
                 self.failed(job, ended, Failure::HostMemory, end.description())
             }
-            None => self.crashed(job, end),
+            None => self.crashed(job, place, end),
         }
     }
 
@@ -669,14 +673,49 @@ impl Scheduler {
         }]
     }
 
-    fn crashed(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
+    fn crashed(&mut self, job: Job, place: PlaceId, end: &ProcessEnd) -> Vec<Action> {
         if let Some(state) = self.jobs.get_mut(&job)
             && end.was_killed()
         {
             // The system may have been short of memory: the last attempt is made alone.
             state.alone |= state.crashes + 1 == self.retries;
+        } else if !end.was_asked_to_end() {
+            self.suspect(place, job);
         }
         self.retry(job, end.class(), end.description())
+    }
+
+    /// Notes that a job crashed at a place, for which either may be to blame.
+    fn suspect(&mut self, place: PlaceId, job: Job) {
+        self.places.crashed(place);
+        if let Some(state) = self.jobs.get_mut(&job)
+            && state.crashed_at.insert(place)
+        {
+            // Other jobs of its line may still start there.
+            state.line = KindId::of(&format!("{} not at {}", state.line, place.0));
+        }
+    }
+
+    /// Leaves out places where a job crashed that has finished elsewhere, if it is not the first one.
+    fn accuse_places_of(&mut self, job: Job, finished_at: PlaceId) -> Vec<Action> {
+        let Some(state) = self.jobs.get_mut(&job) else {
+            return Vec::new();
+        };
+        let mut actions = Vec::new();
+        for at in std::mem::take(&mut state.crashed_at) {
+            if at != finished_at && self.places.accuse(at) {
+                let message = "jobs that crashed there have finished elsewhere".to_owned();
+                actions.push(self.leave_out(at, message));
+            }
+        }
+        actions
+    }
+
+    /// Gives up a place, and gives the job that waits for it another one.
+    fn leave_out(&mut self, place: PlaceId, message: String) -> Action {
+        self.send_elsewhere(place);
+        self.last_left_out = Some(message.clone());
+        Action::LeaveOut { place, message }
     }
 
     /// Tries a job again after a rest, unless its retries are used up.
@@ -791,9 +830,7 @@ impl Scheduler {
         self.make_ready(job);
         let mut actions = vec![self.try_again(job, class, message.clone())];
         if self.places.failed(place, limit) {
-            self.send_elsewhere(place);
-            self.last_left_out = Some(message.clone());
-            actions.push(Action::LeaveOut { place, message });
+            actions.push(self.leave_out(place, message));
         }
         actions
     }
@@ -888,8 +925,7 @@ impl Scheduler {
     /// Keeps places for jobs that must be alone.
     fn reserve_places(&mut self) {
         for candidate in self.alone.clone() {
-            let need = self.need(&candidate);
-            if self.places.reserve(candidate.job, need, true) {
+            if self.reserve(&candidate, true) {
                 self.alone.remove(&candidate);
             }
         }
@@ -907,8 +943,13 @@ impl Scheduler {
                 continue;
             }
             let need = self.need(&candidate);
-            let may_join = |at, place: &Place| self.sharing.may_join(at, place, need.kind);
-            if let Some(slot) = self.places.free_slot(need, &state.failed_at, may_join) {
+            let shunned = self.places.shunned(&state.crashed_at, need);
+            let may_use = |at, place: &Place| {
+                let may_join = !place.packs || self.sharing.may_join(at, place, need.kind);
+                may_join && !shunned.contains(&at)
+            };
+            let avoid = &state.failed_at | &state.crashed_at;
+            if let Some(slot) = self.places.free_slot(need, &avoid, may_use) {
                 passed.iter().for_each(|passed| self.pass(passed));
                 self.ready.remove(&candidate);
                 return Some((candidate.job, need, slot));
@@ -934,10 +975,17 @@ impl Scheduler {
 
     /// Keeps a place for a job that others have passed too often.
     fn pass(&mut self, passed: &Candidate) {
-        let need = self.need(passed);
-        if self.ready.pass(passed) && self.places.reserve(passed.job, need, false) {
+        if self.ready.pass(passed) && self.reserve(passed, false) {
             self.ready.remove(passed);
         }
+    }
+
+    /// Keeps a place for a job. Returns false if there is none.
+    fn reserve(&mut self, candidate: &Candidate, alone: bool) -> bool {
+        let need = self.need(candidate);
+        let crashed_at = &self.jobs[&candidate.job].crashed_at;
+        let shunned = self.places.shunned(crashed_at, need);
+        self.places.reserve(candidate.job, need, &shunned, alone)
     }
 
     fn need(&self, candidate: &Candidate) -> Need {
@@ -981,6 +1029,7 @@ impl JobState {
             dependents: Vec::new(),
             crashes: 0,
             failed_at: BTreeSet::new(),
+            crashed_at: BTreeSet::new(),
             too_large_for: BTreeSet::new(),
             alone: false,
         }

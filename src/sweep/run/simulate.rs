@@ -8,6 +8,7 @@ mod bound;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use rustix::process::Signal;
 use schema::{Device, Evaluated, Event, Failure, Finished, Prepared, Scores, Trained, TrainingEnd};
 use serde::Serialize;
 
@@ -63,6 +64,8 @@ pub struct Incident {
 pub enum Change {
     /// It breaks: every attempt fails from now on.
     Breaks,
+    /// It breaks so that no attempt can tell: every trainer crashes from now on.
+    Crashes,
     /// The processes of others take this number of bytes of its memory.
     Others(u64),
 }
@@ -137,7 +140,8 @@ struct Attempt {
 
 #[derive(Clone, Default)]
 struct Condition {
-    is_broken: bool,
+    /// How every attempt ends, once the place is broken.
+    broken: Option<Ending>,
     others: u64,
 }
 
@@ -227,8 +231,8 @@ impl<'s, W: World> Simulation<'s, W> {
         let (mut ending, part) = self.world.ending(job, *number);
         let mut left = load.seconds * part;
         let place = self.layout.slots[slot.0].place;
-        if self.places[place.0].is_broken {
-            (ending, left) = (Ending::Failed(Failure::Device), 0.0);
+        if let Some(broken) = &self.places[place.0].broken {
+            (ending, left) = (broken.clone(), 0.0);
         } else if self.lacks_memory(place, load) {
             let failed = Ending::Failed(Failure::Memory);
             (ending, left) = (failed, left.min(UNTIL_OUT_OF_MEMORY));
@@ -350,17 +354,32 @@ impl<'s, W: World> Simulation<'s, W> {
         inputs
     }
 
+    /// Ends all attempts at a place like this from now on.
+    fn break_place(&mut self, place: PlaceId, ending: Ending) {
+        for attempt in self
+            .attempts
+            .values_mut()
+            .filter(|attempt| attempt.place == place)
+        {
+            attempt.ending = ending.clone();
+            attempt.left = 0.0;
+        }
+        self.places[place.0].broken = Some(ending);
+    }
+
     fn befall(&mut self, incident: Incident) -> Option<Input> {
         let condition = &mut self.places[incident.place.0];
         match incident.what {
             Change::Breaks => {
-                condition.is_broken = true;
-                for attempt in self.attempts.values_mut() {
-                    if attempt.place == incident.place {
-                        attempt.ending = Ending::Failed(Failure::Device);
-                        attempt.left = 0.0;
-                    }
-                }
+                self.break_place(incident.place, Ending::Failed(Failure::Device));
+                None
+            }
+            Change::Crashes => {
+                let crash = ProcessEnd {
+                    signal: Some(Signal::SEGV.as_raw()),
+                    ..ProcessEnd::default()
+                };
+                self.break_place(incident.place, Ending::Died(crash));
                 None
             }
             Change::Others(bytes) => {

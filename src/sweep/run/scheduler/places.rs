@@ -5,7 +5,9 @@
 //! What an attempt takes may be unknown: if runs share the GPU as they fit, such an attempt starts only
 //! where nothing runs, and nothing joins it until its memory is measured.
 //!
-//! A place that fails rests for a while, and it is left out after too many failures in a row. A place can be
+//! A place that fails rests for a while, and it is left out after too many failures in a row. Where trainers crash, the job
+//! or the place may be to blame: after two crashes in a row, the jobs go elsewhere, and if they finish there, the place
+//! is left out. A place can be
 //! reserved for a job: nothing else starts there until the job has started, or, if it must be alone, until
 //! it has ended.
 
@@ -20,6 +22,10 @@ use crate::{
 
 /// The rest of a place after its first failure, in ticks.
 const REST: u32 = super::TICKS_PER_SECOND / 2;
+
+/// How many crashes in a row throw suspicion on a place, and how many of their jobs have to finish elsewhere before it is
+/// left out.
+const SUSPICIOUS: u32 = 2;
 
 /// What a job needs of a place.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +70,10 @@ struct PlaceState {
     attempts: Vec<Occupant>,
     /// Failures since an attempt last finished here.
     failures: u32,
+    /// Attempts that crashed since one last finished here.
+    crashes: u32,
+    /// Jobs that finished elsewhere after they had crashed here, since an attempt last finished here.
+    accusations: u32,
     /// Ticks before it is used again.
     rest: u32,
     left_out: bool,
@@ -103,6 +113,8 @@ impl Places {
             place: place.clone(),
             attempts: Vec::new(),
             failures: 0,
+            crashes: 0,
+            accusations: 0,
             rest: 0,
             left_out: false,
             reserved: None,
@@ -149,14 +161,15 @@ impl Places {
         self.all_slots().any(|slot| self.is_free(slot))
     }
 
-    /// Returns a slot for a job that shares its place, if possible not at one of the places to `avoid`. Of those that are
+    /// Returns a slot for a job that shares its place, where `may_use` allows it, and if possible not at one of the places
+    /// to `avoid`. Of those that are
     /// equal, it is the one where an attempt ended last: its process may wait for another, and has what a run that it has
     /// trained needs to be measured.
     pub(super) fn free_slot(
         &self,
         need: Need,
         avoid: &BTreeSet<PlaceId>,
-        may_join: impl Fn(PlaceId, &Place) -> bool,
+        may_use: impl Fn(PlaceId, &Place) -> bool,
     ) -> Option<SlotId> {
         let free = self.all_slots().filter(|&slot| {
             let at = self.place_of(slot);
@@ -164,7 +177,7 @@ impl Places {
             self.is_free(slot)
                 && place.reserved.is_none()
                 && self.has_room(at, need)
-                && (!place.place.packs || may_join(at, &place.place))
+                && may_use(at, &place.place)
         });
         free.min_by_key(|&slot| {
             let at = self.place_of(slot);
@@ -182,11 +195,18 @@ impl Places {
 
     /// Keeps a place for a job: of those that can hold it, the one with the fewest attempts, and of several the largest.
     /// Returns false if all are kept for other jobs.
-    pub(super) fn reserve(&mut self, job: Job, need: Need, alone: bool) -> bool {
+    pub(super) fn reserve(
+        &mut self,
+        job: Job,
+        need: Need,
+        shunned: &BTreeSet<PlaceId>,
+        alone: bool,
+    ) -> bool {
         let candidates: BTreeSet<PlaceId> = self
             .all_slots()
             .filter(|&slot| !self.slots[slot.0].lost)
             .map(|slot| self.place_of(slot))
+            .filter(|at| !shunned.contains(at))
             .filter(|&at| self.places[at.0].is_open(need.device) && self.can_hold(at, need))
             .collect();
         let fewest = candidates.into_iter().min_by_key(|&at| {
@@ -311,7 +331,38 @@ impl Places {
 
     /// Notes that an attempt finished at a place.
     pub(super) fn worked(&mut self, place: PlaceId) {
-        self.places[place.0].failures = 0;
+        let state = &mut self.places[place.0];
+        (state.failures, state.crashes, state.accusations) = (0, 0, 0);
+    }
+
+    /// Notes that an attempt crashed at a place.
+    pub(super) fn crashed(&mut self, place: PlaceId) {
+        self.places[place.0].crashes += 1;
+    }
+
+    /// Notes that a job which crashed at a place has finished elsewhere. Returns true if the place is left out from now on,
+    /// because that has happened often enough in a row.
+    pub(super) fn accuse(&mut self, place: PlaceId) -> bool {
+        let state = &mut self.places[place.0];
+        let was_left_out = state.left_out;
+        state.accusations += u32::from(state.crashes > 0);
+        state.left_out |= state.accusations >= SUSPICIOUS;
+        state.left_out && !was_left_out
+    }
+
+    /// Returns the places where a job should not be tried again: those where it and others crashed in a row, if it can run
+    /// elsewhere.
+    pub(super) fn shunned(&self, crashed_at: &BTreeSet<PlaceId>, need: Need) -> BTreeSet<PlaceId> {
+        let is_suspected = |at: &PlaceId| self.places[at.0].crashes >= SUSPICIOUS;
+        let can_run_at = |at: PlaceId| {
+            let place = &self.places[at.0];
+            !place.left_out && place.place.device == need.device && self.can_hold(at, need)
+        };
+        let mut elsewhere = self.ids().filter(|at| !crashed_at.contains(at));
+        match elsewhere.any(can_run_at) {
+            true => crashed_at.iter().copied().filter(is_suspected).collect(),
+            false => BTreeSet::new(),
+        }
     }
 
     /// True if an attempt has finished at a place since it last failed.

@@ -820,6 +820,49 @@ fn a_gpu_that_breaks_in_the_middle_is_left_out_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_gpu_where_every_trainer_crashes_costs_no_run_and_is_left_out_once_others_have_done_its_runs() {
+    let runs = Runs::equal(40, load(HOUR, 1.0, GIB));
+    let layout = layout(&[gpu(80 * GIB), gpu(80 * GIB)], RunsPerGpu::Number(1));
+    let crashes = Incident {
+        at: 10.5 * HOUR,
+        place: PlaceId(0),
+        what: Change::Crashes,
+    };
+    let setup = Setup::new(&layout, &Resources::default(), runs.learned());
+    let (left_out, crashed) = (RefCell::new(Vec::new()), Cell::new(0));
+    let schedule = Simulation::new(Scheduler::new(runs.jobs(), setup), &layout, &runs)
+        .with_incidents([crashes])
+        .run(|simulation, action| {
+            if let Action::LeaveOut { place, .. } = action {
+                left_out
+                    .borrow_mut()
+                    .push((*place, simulation.clock < 13.5 * HOUR));
+            }
+            let again = matches!(action, Action::Ended { again: true, .. });
+            crashed.set(crashed.get() + usize::from(again));
+        });
+    assert_eq!((schedule.tally.done, schedule.tally.failed), (40, 0));
+    assert_eq!(left_out.into_inner(), [(PlaceId(0), true)]);
+    // Each run crashes there once, and the one that began twice.
+    assert!(crashed.get() <= 22, "{crashed:?} crashes");
+}
+
+#[test]
+fn runs_that_crash_everywhere_blame_no_gpu() {
+    let mut runs = Runs::equal(12, load(HOUR, 1.0, GIB));
+    let crash = Ending::Died(ProcessEnd {
+        signal: Some(11),
+        ..ProcessEnd::default()
+    });
+    runs.trouble = vec![vec![crash; 9]; 6];
+    let layout = layout(&[gpu(80 * GIB), gpu(80 * GIB)], RunsPerGpu::Number(1));
+    let setup = Setup::new(&layout, &Resources::default(), runs.learned());
+    let schedule = Simulation::new(Scheduler::new(runs.jobs(), setup), &layout, &runs)
+        .run(|_, action| assert!(!matches!(action, Action::LeaveOut { .. })));
+    assert_eq!((schedule.tally.done, schedule.tally.failed), (6, 6));
+}
+
+#[test]
 fn memory_that_another_process_takes_is_not_used_until_it_is_free() {
     let runs = Runs::equal(24, load(HOUR, 0.1, 30 * GIB));
     let layout = layout(&[gpu(80 * GIB), gpu(80 * GIB)], RunsPerGpu::Number(2));

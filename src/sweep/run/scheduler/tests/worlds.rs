@@ -51,6 +51,7 @@ struct World<'a> {
     /// Jobs whose processes have ended, although the scheduler has not decided what that means.
     gone: BTreeSet<Job>,
     attempts_at: Vec<u32>,
+    crashes_at: Vec<u32>,
     left_out: BTreeSet<PlaceId>,
     done: BTreeSet<Job>,
     failed: BTreeSet<Job>,
@@ -94,6 +95,7 @@ impl<'a> World<'a> {
             running: BTreeMap::new(),
             gone: BTreeSet::new(),
             attempts_at: Vec::new(),
+            crashes_at: Vec::new(),
             left_out: BTreeSet::new(),
             done: BTreeSet::new(),
             failed: BTreeSet::new(),
@@ -106,6 +108,7 @@ impl<'a> World<'a> {
     fn set_up(&mut self, places: usize, shares: usize, specs: &[JobSpec]) {
         self.slots = (0..shares).flat_map(|_| (0..places).map(PlaceId)).collect();
         self.attempts_at = vec![0; places];
+        self.crashes_at = vec![0; places];
         self.breaks_after = vec![u32::MAX; places];
         self.scheduler = Scheduler::new(specs.to_vec(), setup(&self.slots, RETRIES));
     }
@@ -195,6 +198,7 @@ impl<'a> World<'a> {
             }
             Flaw::Crashes(times) if times > 0 => {
                 self.flaws.insert(job, Flaw::Crashes(times - 1));
+                self.crashes_at[place.0] += 1;
                 let end = ProcessEnd {
                     signal: Some([6, 9, 11, 15][self.draw(4)]),
                     ..ProcessEnd::default()
@@ -255,10 +259,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// True if a place is broken, or if a job fails at every place.
+    /// True if a place is broken or seems to be, or if a job fails at every place.
     fn may_leave_out(&self, place: PlaceId) -> bool {
         let is_broken = self.attempts_at[place.0] > self.breaks_after[place.0];
-        is_broken || self.flaws.values().any(Flaw::blames_places)
+        let seems_broken = self.crashes_at[place.0] >= 2;
+        is_broken || seems_broken || self.flaws.values().any(Flaw::blames_places)
     }
 
     /// True if all jobs that a job depends on are done.
