@@ -144,13 +144,12 @@ fn every_command_in_the_help_texts_is_valid() {
     let mut checked = 0;
     while let Some(command) = open.pop() {
         let help = command.get_after_help().map(ToString::to_string);
-        for line in help.unwrap_or_default().lines() {
+        for line in joined(&help.unwrap_or_default()).lines() {
             // Explanations follow two or more spaces.
             let line = line.trim_start();
             if line.starts_with("sweep ") {
                 let example = line.split("  ").next().unwrap_or_default();
-                let command = commands(example.trim_end_matches('\\')).swap_remove(0);
-                parse_if_complete(&command, line);
+                parse(&commands(example).swap_remove(0), line);
                 checked += 1;
             }
         }
@@ -159,19 +158,18 @@ fn every_command_in_the_help_texts_is_valid() {
     assert!(checked >= 20, "{checked}");
 }
 
-/// Parses an example of a help text; one that goes on in the next line only has to begin right.
-fn parse_if_complete(command: &[String], line: &str) {
-    if !line.ends_with('\\') {
-        parse(command, line);
-    }
+/// Joins lines that go on in the next one, which is indented.
+fn joined(script: &str) -> String {
+    let mut parts = script.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |whole, part| whole + part.trim_start())
 }
 
 /// Returns the words of each command of a shell script: lines are joined at `\`, and pipes, redirections, assignments
 /// and comments are left out.
 fn commands(script: &str) -> Vec<Vec<String>> {
-    let joined = script.replace("\\\n", " ");
     let mut commands = Vec::new();
-    for line in joined.lines() {
+    for line in joined(script).lines() {
         let mut words: Vec<String> = Vec::new();
         for word in split(line) {
             match word.as_str() {
@@ -227,6 +225,13 @@ fn a_shell_line_is_split_into_commands() {
         vec!["sweep", "schema"],
     ];
     assert_eq!(commands(script), expected);
+}
+
+#[test]
+fn a_command_that_goes_on_in_the_next_line_is_one() {
+    let script = "sweep run a.toml \\\n      --no-retry\n";
+    assert_eq!(joined(script), "sweep run a.toml --no-retry\n");
+    assert_eq!(commands(script), [["sweep", "run", "a.toml", "--no-retry"]]);
 }
 
 #[test]
