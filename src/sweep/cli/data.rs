@@ -69,7 +69,7 @@ pub(super) struct Add {
     #[arg(long)]
     skip_broken: bool,
     /// Fraction of the classes to test on, the last in their order [default: as the files say, or one half]
-    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true, value_parser = fraction)]
+    #[arg(long, value_name = "FRACTION", allow_hyphen_values = true, value_parser = fraction)]
     test_fraction: Option<f64>,
     /// List of the classes to train on and to test on: lines such as `sparrow,train`, or a split of ooDML, such as
     /// `cub200_splits.pkl:9`

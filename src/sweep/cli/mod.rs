@@ -49,6 +49,8 @@ mod status;
 mod stop;
 mod studies;
 mod triage;
+#[cfg(test)]
+mod values_tests;
 mod verify;
 mod weights;
 mod why;

@@ -52,7 +52,12 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
     gpus: Option<u32>,
     /// Memory of each GPU, e.g. 24GB [default: runs always have room]
-    #[arg(long, value_name = "SIZE", requires = "gpus")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        allow_hyphen_values = true,
+        requires = "gpus"
+    )]
     gpu_memory: Option<ByteSize>,
     /// Runs that share a GPU: a number or `auto` [default: as in the file]
     #[arg(
@@ -66,7 +71,8 @@ pub(super) struct Simulate {
     #[arg(
         long,
         value_name = "PERCENT",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
+        value_parser = above_zero,
         requires = "gpus",
         default_value = "100%"
     )]
@@ -75,7 +81,7 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, conflicts_with = "gpus", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
     /// Main memory of the machine, e.g. 256GB, of which runs take what `needs.ram` says [default: runs always have room]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     ram: Option<ByteSize>,
     /// Only the jobs that have to run yet, instead of all
     #[arg(long)]
@@ -92,6 +98,14 @@ const ENDLESS: u64 = 1 << 60;
 const REPORTS: f64 = 5_000.0;
 /// The least seconds between two reports.
 const LEAST_PULSE: f64 = 5.0;
+
+fn above_zero(text: &str) -> Result<Percent, String> {
+    let percent: Percent = text.parse()?;
+    match percent.share() > 0.0 {
+        true => Ok(percent),
+        false => Err("a run takes more than 0 % of the time of its GPU".to_owned()),
+    }
+}
 
 impl Simulate {
     pub(super) fn run(&self) -> Result<(), Exit> {

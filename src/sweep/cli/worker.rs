@@ -53,11 +53,16 @@ pub(super) struct Worker {
     /// The folder of the submission
     folder: PathBuf,
     /// The number of the chunk, from 0
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = chunk_number)]
     chunk: usize,
     /// Program to run instead of the trainer of the submission
     #[arg(long, value_name = "PROGRAM")]
     trainer: Option<PathBuf>,
+}
+
+fn chunk_number(text: &str) -> Result<usize, String> {
+    let number = text.parse();
+    number.map_err(|_| "expected the number of a chunk, from 0".to_owned())
 }
 
 /// Comes before the reason why data has no copy.

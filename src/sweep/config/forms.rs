@@ -109,7 +109,9 @@ impl FromStr for Percent {
         let number = text.strip_suffix('%').map(str::trim_end);
         match number.and_then(|number| number.parse().ok()) {
             Some(percent @ 0..=100) => Ok(Percent(percent)),
-            _ => Err(format!("`{text}`, expected a part such as \"70 %\"")),
+            _ => Err(format!(
+                "`{text}`, expected a part from 0 % to 100 %, such as \"70 %\""
+            )),
         }
     }
 }
