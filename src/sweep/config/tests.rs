@@ -689,7 +689,11 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
         ),
         ("warm_up = { from = 0.1 }", "missing key `over`"),
         ("freeze_trunk.epochs = 0", "expected at least 1"),
-        ("survey.every.epochs = 1", "no method depends on it"),
+        (
+            "survey.every.epochs = 1",
+            "no method depends on surveys; these do: `sampler.anchor_neighbor`, `sampler.nearest_images`, \
+             `loss.hierarchical_triplet` with `tree = \"survey\"`, `links.divide`",
+        ),
         ("clip.norm = 0", "expected a number above 0"),
         ("clip = { norm = 1.0, value = 1.0 }", ""),
         ("layer_decay = 0.0", "above 0 and at most 1"),

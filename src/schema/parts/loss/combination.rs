@@ -75,6 +75,11 @@ pub trait LossPart {
     fn needs_survey(&self) -> bool {
         false
     }
+
+    /// Returns the setting with which it does; nothing if it never does.
+    fn survey_setting(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Every distance, the Euclidean one first.
@@ -144,6 +149,11 @@ impl Loss {
             Loss::Sum(losses) => losses.iter().any(|one| one.loss.needs_survey()),
             other => other.part().is_some_and(LossPart::needs_survey),
         }
+    }
+
+    /// Returns the setting, as a sweep file has it, with which this loss depends on surveys; nothing if it never does.
+    pub fn survey_setting(&self) -> Option<&'static str> {
+        self.part().and_then(LossPart::survey_setting)
     }
 
     /// True if a batch without two images of one class has no gradient.

@@ -67,4 +67,25 @@ impl LossPart for HierarchicalTriplet {
     fn needs_survey(&self) -> bool {
         self.tree == TreeOf::Survey
     }
+
+    fn survey_setting(&self) -> Option<&'static str> {
+        Some("tree = \"survey\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Loss;
+
+    #[test]
+    fn it_depends_on_surveys_with_the_setting_that_is_told() {
+        let setting = HierarchicalTriplet::default().survey_setting();
+        let written = setting.and_then(|setting| setting.split_once(" = "));
+        let (key, value) = written.unwrap();
+        let loss = format!("{{ \"hierarchical_triplet\": {{ \"{key}\": {value} }} }}");
+        let loss: Loss = serde_json::from_str(&loss).unwrap();
+        assert!(loss.needs_survey());
+        assert!(!Loss::from(HierarchicalTriplet::default()).needs_survey());
+    }
 }

@@ -1,6 +1,6 @@
 //! The length, the learning rates and the end of training.
 
-use schema::{Backbone, Clip, Optimizer, Schedule, Span, Survey, WarmUp};
+use schema::{Backbone, Clip, Loss, Optimizer, Sampler, Schedule, Span, Survey, WarmUp};
 
 use super::{
     Checked, MethodTable, SweepFile, TrainingTable, fault, in_range, positive, require, sampling,
@@ -141,7 +141,10 @@ pub(super) fn surveys(training: &TrainingTable, file: &SweepFile) -> Checked {
         }
         (Some(_), None) => fault(
             "training.survey",
-            "no method depends on it: `sampler.anchor_neighbor` does, `sampler.nearest_images`, a loss with `tree = \"survey\"`, and `links.divide`",
+            format!(
+                "no method depends on surveys; these do: {}",
+                users_of_surveys()
+            ),
         ),
         (None, Some(method)) => fault(
             needing_key(&file.method[method], method),
@@ -149,6 +152,19 @@ pub(super) fn surveys(training: &TrainingTable, file: &SweepFile) -> Checked {
         ),
         (None, None) => Ok(()),
     }
+}
+
+/// Returns the keys of everything that depends on surveys.
+fn users_of_surveys() -> String {
+    let samplers = Sampler::every().into_iter().filter(Sampler::needs_survey);
+    let samplers = samplers.map(|sampler| format!("`sampler.{}`", sampler.key()));
+    let losses = Loss::every().into_iter().filter_map(|loss| {
+        let setting = loss.survey_setting()?;
+        Some(format!("`loss.{}` with `{setting}`", loss.key()))
+    });
+    let links = ["`links.divide`".to_owned()];
+    let all: Vec<String> = samplers.chain(losses).chain(links).collect();
+    all.join(", ")
 }
 
 /// A survey takes all images if a method needs all.
