@@ -171,7 +171,12 @@ fn divided(request: &Request, found: Found, given: &Given) -> Result<(String, Li
     let images = &found.listing.test.images;
     let has_gallery = images.iter().any(|image| image.role != Role::Both);
     let (listing, words) = match (request.split, request.test_fraction) {
-        (Some(list), _) => (class_list::divided(found.listing, list)?, by_list(list)),
+        (Some(list), _) => {
+            let classes = found.listing.class_count();
+            let divided = class_list::divided(found.listing, list)?;
+            let words = by_list(list, divided.class_count(), classes);
+            (divided, words)
+        }
         (None, Some(fraction)) => (found.listing.tested_on(fraction), by_fraction(fraction)),
         (None, None) => return Ok((layout.to_owned(), found.listing)),
     };
@@ -194,9 +199,14 @@ fn by_fraction(fraction: f64) -> String {
     )
 }
 
-fn by_list(list: &Path) -> String {
+/// Describes a division by a list that has so many of all classes.
+fn by_list(list: &Path, listed: usize, classes: usize) -> String {
     let name = list.file_name().unwrap_or_default();
-    format!("divided by the list `{}`", name.display())
+    let words = format!("divided by the list `{}`", name.display());
+    match classes - listed {
+        0 => words,
+        others => format!("{words}, which leaves out {others} of {classes} classes"),
+    }
 }
 
 /// Leaves out broken images, if that is asked for. Also returns what was left out.

@@ -425,6 +425,7 @@ fn the_files_of_a_known_data_set_have_another_split_under_another_name() {
         ("sop/mug_final/2_0.JPG", "two"),
         ("sop/mug_final/10_0.JPG", "ten"),
         ("hard.csv", "class,split\nmug/10,train\nmug/1,test\n"),
+        ("whole.csv", "mug/1,train\nmug/2,train\nmug/10,test\n"),
         ("wrong.csv", "mug/11,train\n"),
     ]);
     let (from, into) = ([source.path().join("sop")], source.path().join("data/hard"));
@@ -443,12 +444,14 @@ fn the_files_of_a_known_data_set_have_another_split_under_another_name() {
         "{wrong}"
     );
     assert!(!into.exists());
-    let registration = by_list("hard.csv").unwrap();
-    assert!(
-        registration
-            .layout
-            .ends_with("; divided by the list `hard.csv`")
-    );
+    let words = |list: &str| {
+        let layout = by_list(list).unwrap().layout;
+        layout.split_once("; ").map(|(_, words)| words.to_owned())
+    };
+    let divided = "divided by the list `whole.csv`";
+    assert_eq!(words("whole.csv").as_deref(), Some(divided));
+    let divided = "divided by the list `hard.csv`, which leaves out 1 of 3 classes";
+    assert_eq!(words("hard.csv").as_deref(), Some(divided));
     let listing = listed(&into);
     let files = listing.halves().map(|(_, part)| {
         let names = part

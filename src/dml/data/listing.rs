@@ -163,14 +163,19 @@ impl Listing {
     /// the others to test on.
     #[must_use]
     pub fn in_halves(self) -> Listing {
-        let classes = self.training.classes.len() + self.test.classes.len();
+        let classes = self.class_count();
         self.split_before(classes / 2)
+    }
+
+    /// Returns the number of classes of both halves.
+    pub fn class_count(&self) -> usize {
+        self.training.classes.len() + self.test.classes.len()
     }
 
     /// Returns the images of the classes that have a half, in these halves.
     #[must_use]
     pub fn divided(self, half_of: impl Fn(&Class) -> Option<Half>) -> Listing {
-        let classes = self.training.classes.len() + self.test.classes.len();
+        let classes = self.class_count();
         let whole = self.split_before(classes).training;
         let mut divided = Listing::default();
         let mut places = Vec::with_capacity(classes);
@@ -201,7 +206,7 @@ impl Listing {
     /// to train on.
     #[must_use]
     pub fn tested_on(self, fraction: f64) -> Listing {
-        let classes = self.training.classes.len() + self.test.classes.len();
+        let classes = self.class_count();
         let tested = (fraction * classes as f64).round() as usize;
         self.split_before(classes.saturating_sub(tested))
     }
