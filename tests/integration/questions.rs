@@ -209,7 +209,9 @@ fn simulate_shows_the_time_on_other_machines_and_starts_nothing() {
     desk.sweep(&["simulate", "sweep.toml", "--gpus", "2"])
         .assert_code(0)
         .assert_says("2 slots (gpu 0, gpu 1)")
-        .assert_says("9 jobs guessed from steps, batch and network")
+        .assert_says(
+            "9 jobs guessed from steps, batch and network: only proportions mean something",
+        )
         .assert_says("lower bound");
     assert!(!desk.path("results").exists());
 

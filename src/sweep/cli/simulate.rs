@@ -23,7 +23,7 @@ use crate::{
     },
     run::{
         gpus::Gpu,
-        scheduler::{Learned, Scheduler, Setup},
+        scheduler::{Learned, Scheduler, Setup, Tally},
         simulate::{Bar, Bound, Limit, Load, Schedule, Simulation, World},
         slots::{Layout, Machine, NumberedGpu},
     },
@@ -289,6 +289,7 @@ struct OutcomeJson<'o> {
     jobs: usize,
     measured: usize,
     failed: usize,
+    not_started: usize,
     attempts: Vec<BarJson<'o>>,
 }
 
@@ -320,6 +321,7 @@ impl Outcome<'_> {
             jobs: self.jobs,
             measured: self.measured,
             failed: self.schedule.tally.failed,
+            not_started: self.schedule.tally.not_started,
             attempts: bars.map(|bar| self.bar(bar)).collect(),
         }
     }
@@ -346,13 +348,26 @@ impl Outcome<'_> {
                 self.places()
             ));
             if self.schedule.tally.failed > 0 {
-                let failed = counted(self.schedule.tally.failed, "job");
-                lines.push(format!("  failed       {failed}: without room in memory"));
+                lines.push(format!("  failed       {}", self.failures()));
             }
             lines.push(String::new());
             lines.extend(self.picture());
         }
         lines.join("\n") + "\n"
+    }
+
+    fn failures(&self) -> String {
+        let Tally {
+            failed,
+            not_started,
+            ..
+        } = self.schedule.tally;
+        let failed = counted(failed, "job");
+        let failures = format!("{failed}: no GPU has as much memory");
+        match not_started {
+            0 => failures,
+            some => format!("{failures}; {} not started", counted(some, "job")),
+        }
     }
 
     fn basis(&self) -> String {
@@ -361,7 +376,7 @@ impl Outcome<'_> {
             (0, 0) => "nothing to do".to_owned(),
             (measured, 0) => format!("{} as similar ones took here", counted(measured, "job")),
             (0, guessed) => format!(
-                "{} guessed from steps, batch and network",
+                "{} guessed from steps, batch and network: only proportions mean something",
                 counted(guessed, "job")
             ),
             (measured, guessed) => format!(
@@ -425,7 +440,8 @@ impl Outcome<'_> {
             lines.push(format!("  and {}", counted(more, "more slot")));
         }
         let width = match column {
-            ..10.0 => format!("{column:.1} s"),
+            ..1.0 => format!("{column:.2} s"),
+            1.0..10.0 => format!("{column:.1} s"),
             _ => duration(column),
         };
         lines.push(format!(

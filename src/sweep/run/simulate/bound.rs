@@ -102,9 +102,10 @@ impl<W: World> Work<'_, W> {
     /// Returns the seconds of all jobs on a device, each as often as it holds of something.
     fn held(&self, device: Device, holds: impl Fn(&JobSpec) -> f64) -> f64 {
         let todo = self.jobs.iter().filter(|spec| spec.has_to_run);
-        todo.filter(|spec| spec.device == device)
-            .map(|spec| self.world.load(spec.job).seconds * holds(spec))
-            .sum()
+        let here = todo.filter(|spec| spec.device == device);
+        let held = here.map(|spec| self.world.load(spec.job).seconds * holds(spec));
+        // The sum of nothing is -0.
+        held.sum::<f64>() + 0.0
     }
 
     fn held_anywhere(&self, holds: impl Fn(&JobSpec) -> f64) -> f64 {
