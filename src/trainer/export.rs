@@ -1,6 +1,14 @@
 //! Writes a trained network for use elsewhere.
 
-use durable::WholeFile;
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::AsRawFd,
+    path::Path,
+};
+
+use dml::model::Network;
+use rustix::fs::{MemfdFlags, memfd_create};
 use schema::{Event, ExportWork, Exported, NetworkFormat};
 use tch::{Device, TchError};
 
@@ -23,11 +31,7 @@ pub(crate) fn export(work: &ExportWork, emit: Emit) -> Result<Exported, Failed> 
     match work.format {
         NetworkFormat::Safetensors => files::write(&tensors, &work.into)?,
         NetworkFormat::Torchscript => {
-            let file = WholeFile::create(&work.into)?;
-            network
-                .save_torchscript(file.temporary())
-                .map_err(|error| untraceable(&error))?;
-            file.publish()?;
+            durable::write(&work.into, &torchscript(&network)?)?;
         }
     }
     Ok(Exported {
@@ -35,6 +39,21 @@ pub(crate) fn export(work: &ExportWork, emit: Emit) -> Result<Exported, Failed> 
         parameters: network.parameter_count() as u64,
         width: network.width() as u64,
     })
+}
+
+/// Returns a network as TorchScript. libtorch writes it to a file in main memory: on a full disk, it would end the
+/// process.
+fn torchscript(network: &Network) -> Result<Vec<u8>, Failed> {
+    let unwritten = |error: io::Error| Failed::internal(format!("no file in memory: {error}"));
+    let memory = memfd_create("network", MemfdFlags::CLOEXEC).map_err(|e| unwritten(e.into()))?;
+    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    network
+        .save_torchscript(Path::new(&path))
+        .map_err(|error| untraceable(&error))?;
+    let mut bytes = Vec::new();
+    let read = File::from(memory).read_to_end(&mut bytes);
+    read.map_err(unwritten)?;
+    Ok(bytes)
 }
 
 fn untraceable(error: &TchError) -> Failed {

@@ -1,6 +1,6 @@
 //! A trained network leaves the program: exported, or at work on photos that belong to no data set.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
 use image::{GrayImage, Luma};
 
@@ -54,6 +54,16 @@ fn a_network_is_exported_with_a_card() {
     desk.with_best("export", &["--into", "network.onnx"])
         .assert_code(1)
         .assert_says("ONNX is not written");
+    for name in ["full.safetensors", "full.pt"] {
+        symlink("/dev/full", desk.path(&format!("{name}.incomplete"))).unwrap();
+        let full = format!(
+            "the disk is full: cannot write `{}`",
+            desk.path(name).display()
+        );
+        desk.with_best("export", &["--into", name])
+            .assert_code(1)
+            .assert_says(&full);
+    }
     desk.sweep(&["export", "best:Triplet", "--into", "a.pt"])
         .assert_code(1)
         .assert_says("Name its file with `--sweep FILE`");

@@ -25,12 +25,15 @@ pub(super) fn nearest_existing(folder: &Path) -> Option<&Path> {
     there.find(|above| above.exists())
 }
 
+/// What to do about a disk without room.
+pub(super) const MAKE_ROOM: &str = "make room (`sweep gc` says where)";
+
 /// Says that a disk has less room than is needed; `None` if it has enough, as far as that is known.
 pub(super) fn shortage(folder: &Path, needed: u64) -> Option<String> {
     let (free, needed) = (free_bytes(folder)?, needed as f64);
     (needed > free).then(|| {
         format!(
-            "the sweep writes about {} to `{}`, where {} are free; make room (`sweep gc` says where), or choose another \
+            "the sweep writes about {} to `{}`, where {} are free; {MAKE_ROOM}, or choose another \
              folder with --results",
             size(needed),
             folder.display(),

@@ -14,7 +14,7 @@ use super::{
     plan::{slot_names, tally},
     progress::{Progress, jobs_left},
     report::Destination,
-    room::shortage_of_memory,
+    room::{MAKE_ROOM, shortage_of_memory},
     slurm::{self, BatchProgress, Where},
     studies, tell,
 };
@@ -307,7 +307,7 @@ impl Run {
                 "interrupted, {left}; resume with `{resume}`"
             ))),
             Some(Halt::DiskFull) => Err(Exit::DiskFull(format!(
-                "a disk is full or cannot be written, {}; make room and resume with `{resume}`",
+                "a disk is full or cannot be written, {}; {MAKE_ROOM} and resume with `{resume}`",
                 jobs_left(tally.left() + failed, plan)
             ))),
             Some(Halt::Stranded(message)) => Err(Exit::stuck(format!(
@@ -397,7 +397,9 @@ pub(super) fn mps(resources: &Resources, layout: &Layout) -> Result<Option<Mps>,
 impl From<SessionError> for Exit {
     fn from(error: SessionError) -> Exit {
         if error.is_disk_full() {
-            return Exit::DiskFull(format!("{error}\n{KEPT}"));
+            return Exit::DiskFull(format!(
+                "{error}\nfinished runs are kept; {MAKE_ROOM} and rerun the same command"
+            ));
         }
         match error {
             SessionError::Ledger(error) if error.is_superseded() => Exit::Locked(error.to_string()),

@@ -11,6 +11,7 @@ use super::{
     Exit, Opened,
     log_tail::last_lines,
     report::jobs_of,
+    room::MAKE_ROOM,
     show, show_json,
     why::{Story, Why},
 };
@@ -207,7 +208,7 @@ fn of_failure(class: Failure) -> Vec<&'static str> {
             "compare the files with the download page of the data set",
             "`sweep data add .. --allow-other-counts` uses them all the same, and tables say so",
         ],
-        Failure::Disk => vec!["make room on the disk, then `sweep run FILE` resumes"],
+        Failure::Disk => vec![MAKE_ROOM, "`sweep run FILE` resumes once there is some"],
         Failure::Recipe => vec!["change the setting that the message names"],
         Failure::Device => vec!["`sweep doctor` checks the GPU, its driver and libtorch"],
         Failure::Memory => vec![

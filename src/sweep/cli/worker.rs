@@ -15,6 +15,7 @@ use super::{
     interrupts::{Counted, Interrupts},
     plan::slot_names,
     progress::Progress,
+    room::MAKE_ROOM,
     run::{check_device, mps},
     tell,
 };
@@ -281,7 +282,7 @@ fn verdict(tally: &Tally, waiting: &[Job], opened: &Opened) -> Result<(), Exit> 
             "stopped with checkpoints, {left} left"
         ))),
         Some(Halt::DiskFull) => Err(Exit::DiskFull(format!(
-            "a disk is full or cannot be written, {} left",
+            "a disk is full or cannot be written, {} left; {MAKE_ROOM}",
             counted(tally.left() + tally.failed, "job")
         ))),
         Some(Halt::Stranded(message)) => Err(Exit::stuck(format!(

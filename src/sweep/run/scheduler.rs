@@ -61,8 +61,8 @@ pub enum Input {
     Event(Job, Event),
     /// A trainer's process ended.
     Exited(Job, ProcessEnd),
-    /// A trainer could not be started, with the system's message.
-    NotStarted(Job, String),
+    /// A trainer could not be started: the class of the failure, and a sentence.
+    NotStarted(Job, Failure, String),
     /// The job that was about to start is done: its result is there.
     Found(Job),
     /// Another process works on the job.
@@ -339,7 +339,7 @@ impl Scheduler {
             }
             Input::Event(job, event) => self.on_event(job, event),
             Input::Exited(job, end) => self.on_exit(job, end),
-            Input::NotStarted(job, message) => self.on_not_started(job, message),
+            Input::NotStarted(job, class, message) => self.on_not_started(job, class, message),
             Input::Found(job) => self.on_found(job),
             Input::Taken(job) => self.on_taken(job),
             Input::Interrupt => self.on_interrupt(),
@@ -541,9 +541,9 @@ impl Scheduler {
         }
     }
 
-    fn on_not_started(&mut self, job: Job, message: String) -> Vec<Action> {
+    fn on_not_started(&mut self, job: Job, class: Failure, message: String) -> Vec<Action> {
         match self.take_from_slot(job) {
-            Some((ended, _)) => self.failed(job, ended, Failure::NotStarted, message),
+            Some((ended, _)) => self.failed(job, ended, class, message),
             None => Vec::new(),
         }
     }

@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Receiver, SyncSender},
@@ -871,7 +871,11 @@ impl Running<'_, '_> {
             false => None,
         };
         let child = self.start_child(waiting, may_serve, slot, &folder, reports);
-        let child = child.map_err(|message| self.inputs.push_back(Input::NotStarted(job, message)));
+        let child = child.map_err(|error| {
+            let (class, message) = unstarted(error, &session.trainer.program, &folder);
+            self.inputs
+                .push_back(Input::NotStarted(job, class, message));
+        });
         let attempt = LiveAttempt {
             claim,
             slot: id,
@@ -948,7 +952,7 @@ impl Running<'_, '_> {
     /// Gives an attempt to the trainer that waits in its slot, or to a new one.
     ///
     /// # Errors
-    /// With a sentence for the user.
+    /// The log of the attempt cannot be created, or the trainer not be started.
     fn start_child(
         &self,
         waiting: Option<Child>,
@@ -956,7 +960,7 @@ impl Running<'_, '_> {
         slot: &Slot,
         folder: &AttemptFolder,
         reports: Reports,
-    ) -> Result<Child, String> {
+    ) -> io::Result<Child> {
         let session = &*self.session;
         let program = &session.trainer.program;
         if let Some(mut child) = waiting
@@ -964,17 +968,13 @@ impl Running<'_, '_> {
         {
             return Ok(child);
         }
-        let child = match may_serve {
+        match may_serve {
             true => self.serving(slot).and_then(|mut child| {
                 child.assign(folder, reports)?;
                 Ok(child)
             }),
             false => Child::start(program, slot, session.mps, folder, reports),
-        };
-        child.map_err(|error| {
-            let program = program.display();
-            format!("failed to start the trainer `{program}`: {error}")
-        })
+        }
     }
 
     fn ended(
@@ -1067,8 +1067,45 @@ impl Running<'_, '_> {
     }
 }
 
+/// Returns the class of the failure of an attempt that could not be started, and a sentence about it. The only file
+/// that is created then is its log.
+fn unstarted(error: io::Error, program: &Path, folder: &AttemptFolder) -> (Failure, String) {
+    let error = DiskError::at("write", &folder.log())(error);
+    match error.is_full() {
+        true => (Failure::Disk, error.to_string()),
+        false => {
+            let (program, cause) = (program.display(), error.cause);
+            let message = format!("failed to start the trainer `{program}`: {cause}");
+            (Failure::NotStarted, message)
+        }
+    }
+}
+
 /// Returns the number of ticks in a time, at least one.
 fn ticks(time: Duration) -> u32 {
     let ticks = time.as_millis() / TICK.as_millis();
     u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_without_room_is_a_full_disk_and_no_fault_of_the_trainer() {
+        let folder = AttemptFolder::at(Path::new("results/a"));
+        let unstarted = |kind: io::ErrorKind| {
+            let program = Path::new("sweep-trainer");
+            unstarted(kind.into(), program, &folder)
+        };
+        let (class, message) = unstarted(io::ErrorKind::StorageFull);
+        assert_eq!(class, Failure::Disk);
+        assert_eq!(
+            message,
+            "the disk is full: cannot write `results/a/log.txt`"
+        );
+        let (class, message) = unstarted(io::ErrorKind::NotFound);
+        assert_eq!(class, Failure::NotStarted);
+        assert!(message.starts_with("failed to start the trainer `sweep-trainer`: "));
+    }
 }

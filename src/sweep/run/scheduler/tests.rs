@@ -442,7 +442,7 @@ fn without_a_place_the_sweep_is_over_and_no_job_has_failed() {
                     let message = "NotStarted".to_owned();
                     stage
                         .scheduler
-                        .on(Input::NotStarted(stage.prepare, message))
+                        .on(Input::NotStarted(stage.prepare, class, message))
                 }
                 class => stage.fail(stage.prepare, class),
             };
@@ -553,6 +553,19 @@ fn a_reported_failure_is_not_tried_again_and_does_not_stop_the_others() {
         },
     );
     assert_eq!(starts(&stage.exit(a, Some(1), None)), [b]);
+}
+
+#[test]
+fn a_disk_that_is_full_before_a_trainer_starts_is_no_failure_of_its_place() {
+    let mut stage = stage(2);
+    stage.scheduler.on(Input::Begin);
+    let message = "the disk is full".to_owned();
+    let unstarted = Input::NotStarted(stage.prepare, Failure::Disk, message);
+    let actions = stage.scheduler.on(unstarted);
+    assert!(matches!(actions[..], [Action::Ended { again: false, .. }]));
+    assert!(stage.scheduler.is_over());
+    let tally = stage.scheduler.tally();
+    assert!(tally.disk_full && tally.stranded.is_none(), "{tally:?}");
 }
 
 #[test]

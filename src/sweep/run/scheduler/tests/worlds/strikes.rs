@@ -176,7 +176,10 @@ impl World<'_> {
         }
         self.say(job, strike.after);
         match strike.blow {
-            Blow::NotStarted => self.scheduler.on(Input::NotStarted(job, String::new())),
+            Blow::NotStarted => {
+                self.scheduler
+                    .on(Input::NotStarted(job, Failure::NotStarted, String::new()))
+            }
             Blow::Reports(class) => self.fail(job, class),
             Blow::Dies(death) => self.scheduler.on(Input::Exited(job, death.end())),
         }
