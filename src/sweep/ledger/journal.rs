@@ -66,9 +66,9 @@ pub enum Decision {
         /// How it ended.
         end: AttemptEnd,
     },
-    /// A place is not used any more in this session.
+    /// A place or a slot is not used any more in this session.
     LeftOut {
-        /// The name of the place.
+        /// The name of the place, or of the slot.
         place: String,
         /// Its last failure.
         message: String,

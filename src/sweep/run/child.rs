@@ -58,7 +58,7 @@ pub(super) enum Notice {
 /// A running trainer. Dropping it kills whatever is left of its process group.
 #[derive(Debug)]
 pub(super) struct Child {
-    group: Option<Pid>,
+    group: Pid,
     lifeline: ChildStdin,
     desk: Desk,
     /// True if it makes several attempts.
@@ -130,9 +130,9 @@ impl Child {
         }
         let mut process = command.spawn()?;
         let lifeline = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
-        if let Some(process) = group.filter(|_| !slot.cores.is_empty()) {
-            affinity::confine(process, &slot.cores);
+        let group = Pid::from_child(&process);
+        if !slot.cores.is_empty() {
+            affinity::confine(group, &slot.cores);
         }
         // Dropped if the thread below cannot be started, which kills the process.
         let child = Child {
@@ -168,7 +168,7 @@ impl Child {
     }
 
     /// Returns its process group.
-    pub(super) fn group(&self) -> Option<Pid> {
+    pub(super) fn group(&self) -> Pid {
         self.group
     }
 
@@ -191,7 +191,7 @@ impl Child {
         if let Some(ticks) = &mut self.killed {
             *ticks += 1;
             return (*ticks >= DYING).then(|| ProcessEnd {
-                abandoned: true,
+                abandoned: Some(self.group.as_raw_pid()),
                 ..self.end(ProcessEnd::default())
             });
         }
@@ -218,10 +218,8 @@ impl Child {
     /// Kills its process group.
     pub(super) fn kill(&mut self) {
         self.killed.get_or_insert(0);
-        if let Some(group) = self.group {
-            // An error means that nothing is left to kill.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        // An error means that nothing is left to kill.
+        let _ = kill_process_group(self.group, Signal::KILL);
     }
 }
 

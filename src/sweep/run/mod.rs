@@ -49,7 +49,7 @@ pub trait Watcher {
     fn taken(&mut self, job: Job, holder: &str);
     /// Another process has done a job that was about to start.
     fn found(&mut self, job: Job);
-    /// A place is not used any more, after this failure.
+    /// A place or a slot is not used any more, after this failure.
     fn left_out(&mut self, place: &str, message: &str);
     /// A GPU is not used while the processes of others take so much of its memory.
     fn awaits_others(&mut self, place: &str, taken: TakenMemory);

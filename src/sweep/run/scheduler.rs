@@ -110,6 +110,13 @@ pub enum Action {
         /// Its last failure.
         message: String,
     },
+    /// Tell that a slot is not used any more.
+    LeaveOutSlot {
+        /// The slot.
+        slot: SlotId,
+        /// Why.
+        message: String,
+    },
     /// Tell that a GPU is not used while others take so much of its memory.
     AwaitOthers(PlaceId, u64),
     /// Tell that others have freed enough of a GPU's memory, and that it is used again.
@@ -510,12 +517,31 @@ impl Scheduler {
         let Some((ended, report)) = self.take_from_slot(job) else {
             return Vec::new();
         };
+        let mut actions = self.leave_behind(ended.slot, end);
+        actions.extend(self.judge(job, end, ended, report));
+        actions
+    }
+
+    /// Never uses the slot of a process again that cannot be killed.
+    fn leave_behind(&mut self, slot: SlotId, end: &ProcessEnd) -> Vec<Action> {
+        let Some(message) = end.left_behind() else {
+            return Vec::new();
+        };
+        self.places.lose(slot);
+        self.send_elsewhere(self.places.place_of(slot));
+        self.last_left_out = Some(message.clone());
+        vec![Action::LeaveOutSlot { slot, message }]
+    }
+
+    /// Decides what becomes of a job whose attempt has ended.
+    fn judge(
+        &mut self,
+        job: Job,
+        end: &ProcessEnd,
+        ended: EndedAttempt,
+        report: Option<Box<TrainerResult>>,
+    ) -> Vec<Action> {
         let place = self.places.place_of(ended.slot);
-        if end.abandoned {
-            self.places.lose(ended.slot);
-            self.send_elsewhere(place);
-            self.last_left_out = Some(end.description());
-        }
         match report.map(|report| *report) {
             Some(TrainerResult::Finished(finished)) => {
                 self.places.worked(place);
@@ -533,7 +559,7 @@ impl Scheduler {
                 end: AttemptEnd::Stopped,
                 again: false,
             }],
-            None if end.abandoned => self.fail(job, end.class(), end.description()),
+            None if end.abandoned.is_some() => self.fail(job, end.class(), end.description()),
             None if end.out_of_memory => {
                 self.failed(job, ended, Failure::HostMemory, end.description())
             }

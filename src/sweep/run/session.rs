@@ -729,7 +729,7 @@ impl Running<'_, '_> {
         let attempts = self.attempts.iter();
         let running: Vec<_> = attempts
             .filter_map(|(&job, attempt)| {
-                Some((job, attempt.place, attempt.child.as_ref()?.group()?))
+                Some((job, attempt.place, attempt.child.as_ref()?.group()))
             })
             .collect();
         self.inputs.extend(self.gauges.read(&running));
@@ -802,7 +802,14 @@ impl Running<'_, '_> {
                 Action::Start { job, slot } => self.start(job, slot, watcher)?,
                 Action::Publish { job, finished } => self.publish(job, finished)?,
                 Action::Ended { job, end, again } => self.ended(job, end, again, watcher)?,
-                Action::LeaveOut { place, message } => self.leave_out(place, message, watcher)?,
+                Action::LeaveOut { place, message } => {
+                    let name = self.session.layout.name_of(place).to_owned();
+                    self.leave_out(name, message, watcher)?;
+                }
+                Action::LeaveOutSlot { slot, message } => {
+                    let name = self.session.layout.slots[slot.0].name.clone();
+                    self.leave_out(name, message, watcher)?;
+                }
                 Action::AwaitOthers(place, used) => self.await_others(place, used, watcher)?,
                 Action::UseAgain(place) => self.use_again(place, watcher)?,
                 Action::RunFewer { at_most } => watcher.runs_fewer(at_most),
@@ -1023,16 +1030,12 @@ impl Running<'_, '_> {
 
     fn leave_out(
         &mut self,
-        place: PlaceId,
+        place: String,
         message: String,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
-        let name = self.session.layout.name_of(place).to_owned();
-        watcher.left_out(&name, &message);
-        self.note(Decision::LeftOut {
-            place: name,
-            message,
-        })
+        watcher.left_out(&place, &message);
+        self.note(Decision::LeftOut { place, message })
     }
 
     fn await_others(

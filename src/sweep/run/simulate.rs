@@ -215,6 +215,7 @@ impl<'s, W: World> Simulation<'s, W> {
                 Action::Ended { job, .. } => self.end(job),
                 Action::Publish { .. }
                 | Action::LeaveOut { .. }
+                | Action::LeaveOutSlot { .. }
                 | Action::AwaitOthers(..)
                 | Action::UseAgain(_)
                 | Action::RunFewer { .. }

@@ -242,5 +242,7 @@ fn a_process_that_survives_its_killing_is_abandoned() {
     let mut script = start("exec sleep 600");
     script.child.kill();
     let ends: Vec<_> = (0..DYING).filter_map(|_| script.child.tick(None)).collect();
-    assert!(ends.len() == 1 && ends[0].abandoned);
+    let process = script.child.group().as_raw_pid();
+    assert_eq!(ends.len(), 1);
+    assert_eq!(ends[0].abandoned, Some(process));
 }

@@ -52,8 +52,8 @@ pub struct ProcessEnd {
     pub last_line: Option<String>,
     /// True if it was killed because it reported nothing for too long.
     pub hung: bool,
-    /// True if it could not be killed and may still run.
-    pub abandoned: bool,
+    /// The id of a process that could not be killed and may still be there.
+    pub abandoned: Option<i32>,
     /// True if the system killed it because main memory was short.
     pub out_of_memory: bool,
     /// True if the process goes on and waits for another attempt.
@@ -63,7 +63,7 @@ pub struct ProcessEnd {
 impl ProcessEnd {
     /// Returns the class of a process that ended without a result.
     pub(super) fn class(&self) -> Failure {
-        if self.hung || self.abandoned {
+        if self.hung || self.abandoned.is_some() {
             Failure::Hung
         } else {
             Failure::Crashed
@@ -72,19 +72,27 @@ impl ProcessEnd {
 
     /// Describes the end of a process that reported no result.
     pub(super) fn description(&self) -> String {
-        let end = self.end();
+        let end = self.left_behind().unwrap_or_else(|| self.end());
         match &self.last_line {
             Some(line) => format!("{end}: {line}"),
             None => end,
         }
     }
 
+    /// Names the process, if it could not be killed.
+    pub(super) fn left_behind(&self) -> Option<String> {
+        let process = self.abandoned?;
+        let why = match self.hung {
+            true => "reported nothing for too long and ",
+            false => "",
+        };
+        Some(format!(
+            "process {process} {why}cannot be killed; its slot is not used again"
+        ))
+    }
+
     fn end(&self) -> String {
         match (self.signal, self.code) {
-            _ if self.abandoned => {
-                "reported nothing for too long and cannot be killed; its slot is not used again"
-                    .to_owned()
-            }
             _ if self.hung => "reported nothing for too long and was killed".to_owned(),
             _ if self.is_waiting => "ended without reporting a result".to_owned(),
             _ if self.out_of_memory => {

@@ -520,18 +520,44 @@ fn the_last_attempt_at_a_job_that_was_killed_is_made_alone() {
     assert_eq!(starts(&stage.finish(b)), [a]);
 }
 
+/// The end of a process that does not end, of this id.
+fn left_behind(process: i32) -> ProcessEnd {
+    ProcessEnd {
+        abandoned: Some(process),
+        ..ProcessEnd::default()
+    }
+}
+
+#[test]
+fn a_process_that_an_interrupt_cannot_kill_is_named_and_does_not_hold_up_the_end() {
+    let mut stage = stage(1);
+    stage.scheduler.on(Input::Begin);
+    stage.finish(stage.prepare);
+    let job = Job::Train(stage.runs[0]);
+    stage.scheduler.on(Input::Interrupt);
+    assert_eq!(stage.scheduler.on(Input::Interrupt), [Action::Kill(job)]);
+    assert!(!stage.scheduler.is_over());
+    let actions = stage.scheduler.on(Input::Exited(job, left_behind(4711)));
+    assert!(
+        matches!(&actions[0], Action::LeaveOutSlot { message, .. } if message.contains("4711"))
+    );
+    let end = AttemptEnd::Stopped;
+    let again = false;
+    assert_eq!(actions[1..], [Action::Ended { job, end, again }]);
+    assert!(stage.scheduler.is_over());
+}
+
 #[test]
 fn a_process_that_cannot_be_killed_costs_its_job_and_its_slot() {
     let mut stage = stage(2);
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    let abandoned = ProcessEnd {
-        abandoned: true,
-        ..ProcessEnd::default()
-    };
-    let actions = stage.scheduler.on(Input::Exited(a, abandoned));
-    assert!(matches!(actions[..], [Action::Ended { again: false, .. }]));
+    let actions = stage.scheduler.on(Input::Exited(a, left_behind(4711)));
+    let message = "process 4711 cannot be killed; its slot is not used again".to_owned();
+    let slot = SlotId(0);
+    assert_eq!(actions[0], Action::LeaveOutSlot { slot, message });
+    assert!(matches!(actions[1..], [Action::Ended { again: false, .. }]));
     let actions = stage.finish(b);
     let (job, slot) = (Job::Evaluate(stage.runs[1]), SlotId(1));
     assert_eq!(actions[2..], [Action::Start { job, slot }]);

@@ -276,7 +276,7 @@ fn misfortune() -> impl Strategy<Value = Ending> {
     });
     let abandoned = Ending::Died(ProcessEnd {
         hung: true,
-        abandoned: true,
+        abandoned: Some(7),
         ..ProcessEnd::default()
     });
     prop_oneof![
@@ -409,7 +409,7 @@ proptest! {
             }
             Action::Publish { job, .. } => assert!(done.borrow_mut().insert(*job), "{job} is published twice"),
             Action::Ended { job, again, .. } => over.borrow_mut().extend((!again).then_some(*job)),
-            Action::LeaveOut { .. } | Action::RunFewer { .. } => {}
+            Action::LeaveOut { .. } | Action::LeaveOutSlot { .. } | Action::RunFewer { .. } => {}
             Action::AwaitOthers(..) | Action::UseAgain(_) | Action::Stop(_) | Action::Kill(_) => panic!("nobody asked for it"),
         });
         let Tally { done: finished, failed, not_started, .. } = schedule.tally;
@@ -540,6 +540,7 @@ proptest! {
             Action::Publish { job, .. } => assert!(done.borrow_mut().insert(*job), "{job} is published twice"),
             Action::Ended { job, again, .. } => over.borrow_mut().extend((!again).then_some(*job)),
             Action::LeaveOut { .. }
+            | Action::LeaveOutSlot { .. }
             | Action::RunFewer { .. }
             | Action::AwaitOthers(..)
             | Action::UseAgain(_)

@@ -248,6 +248,7 @@ impl<'a> World<'a> {
                     assert!(self.may_leave_out(place), "{place:?} is sound");
                     assert!(self.left_out.insert(place), "{place:?} was left out twice");
                 }
+                Action::LeaveOutSlot { .. } => {}
                 Action::RunFewer { at_most } => self.at_most = at_most,
                 Action::AwaitOthers(..)
                 | Action::UseAgain(_)

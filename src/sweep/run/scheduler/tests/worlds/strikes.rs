@@ -120,7 +120,7 @@ impl Death {
             },
             Death::Abandoned => ProcessEnd {
                 hung: true,
-                abandoned: true,
+                abandoned: Some(7),
                 ..alive
             },
             Death::OutOfMemory => ProcessEnd {
