@@ -265,8 +265,7 @@ impl Snapshot {
 
     /// `  in use    license 2 of 2, nfs 1 of 4`, while jobs run.
     fn resources_line(&self) -> Option<String> {
-        let session = self.session.as_ref()?;
-        if session.sweep != self.sweep || self.resources.is_empty() {
+        if self.orchestrator().is_none() || self.resources.is_empty() {
             return None;
         }
         let each = self.resources.iter();
@@ -285,16 +284,19 @@ impl Snapshot {
 
     /// True if a session works on this sweep now.
     fn is_running(&self) -> bool {
-        let mut sessions = self.session.iter().chain(&self.workers);
-        let is_submitted = self.slurm.as_ref().is_some_and(Arrays::any);
-        is_submitted || sessions.any(|session| session.sweep == self.sweep)
+        let mut workers = self.workers.iter();
+        self.has_orchestrator() || workers.any(|session| session.is_of(&self.sweep))
+    }
+
+    /// Returns the session that works on this sweep now, apart from workers.
+    fn orchestrator(&self) -> Option<&Session> {
+        let session = self.session.as_ref();
+        session.filter(|session| session.is_of(&self.sweep))
     }
 
     /// True if an orchestrator works on this sweep now, which can be stopped.
     fn has_orchestrator(&self) -> bool {
-        let session = self.session.as_ref();
-        let is_watched = session.is_some_and(|session| session.sweep == self.sweep);
-        is_watched || self.slurm.as_ref().is_some_and(Arrays::any)
+        self.orchestrator().is_some() || self.slurm.as_ref().is_some_and(Arrays::any)
     }
 
     /// Returns what to do to get the rest of the sweep.
@@ -428,7 +430,7 @@ impl Snapshot {
 
 /// Returns the resources of a sweep, and what the jobs take that run now.
 fn resources_in_use(session: Option<&Session>, opened: &Opened) -> BTreeMap<String, InUse> {
-    let running = session.filter(|session| session.sweep == opened.sweep.name);
+    let running = session.filter(|session| session.is_of(&opened.sweep.name));
     let jobs = running.into_iter().flat_map(Session::jobs);
     let needs: Vec<Counts> = jobs.map(|job| opened.plan.needs_of(job)).collect();
     let used = |name: &str| needs.iter().filter_map(|needs| needs.of(name)).sum();

@@ -13,14 +13,14 @@ impl Ledger {
     /// The journal cannot be read.
     pub fn orchestrator(&self) -> Result<Option<(LatestSession, Holder)>, LedgerError> {
         // Without a lock, there is no need to look for the beginning of a long session.
-        if !lock::may_be_held(self.root()) {
+        let Some(lock) = lock::that_may_be_held(self.root()) else {
             return Ok(None);
-        }
+        };
         let latest = journal::latest_session(self.root())
             .map_err(LedgerError::io("read the journal of", self.root()))?;
         let open = latest.filter(|latest| !latest.is_closed());
         Ok(open.and_then(|latest| {
-            let holder = self.holder(latest.pid)?;
+            let holder = lock.holder(latest.pid)?;
             Some((latest, holder))
         }))
     }

@@ -156,21 +156,25 @@ pub struct Holder {
     pub is_here: bool,
 }
 
-/// Returns who holds the lock of a results folder, if anyone does; `pid` is the process that the
-/// journal names.
-pub(super) fn holder(root: &Path, pid: u32) -> Option<Holder> {
-    let mut file = durable::open(&FolderOf(root).path()).ok()?;
-    let holder = read_holder(&mut file);
-    let is_here = holder.lines().next() == Some(&Writer::here(pid).process());
-    let name = named(&holder);
-    let is_leased = is_fresh(&file) && !name.is_empty() && (!is_here || is_alive(pid));
-    (is_leased || is_locked(&file)).then_some(Holder { name, is_here })
+/// The file of a lock that may be held.
+pub(super) struct LockFile(File);
+
+/// Returns the lock of a results folder, unless it is certain that nobody holds it, whatever the journal says.
+pub(super) fn that_may_be_held(root: &Path) -> Option<LockFile> {
+    let file = durable::open(&FolderOf(root).path()).ok()?;
+    let may_be_held = (is_fresh(&file) && !is_released(&file)) || is_locked(&file);
+    may_be_held.then_some(LockFile(file))
 }
 
-/// True unless it is certain that nobody holds the lock of a results folder, whatever its journal says.
-pub(super) fn may_be_held(root: &Path) -> bool {
-    let file = durable::open(&FolderOf(root).path());
-    file.is_ok_and(|file| (is_fresh(&file) && !is_released(&file)) || is_locked(&file))
+impl LockFile {
+    /// Returns who holds the lock, if anyone does; `pid` is the process that the journal names.
+    pub(super) fn holder(mut self, pid: u32) -> Option<Holder> {
+        let holder = read_holder(&mut self.0);
+        let is_here = holder.lines().next() == Some(&Writer::here(pid).process());
+        let name = named(&holder);
+        let is_leased = is_fresh(&self.0) && !name.is_empty() && (!is_here || is_alive(pid));
+        (is_leased || is_locked(&self.0)).then_some(Holder { name, is_here })
+    }
 }
 
 /// True if the last holder has given it up.
@@ -400,6 +404,10 @@ mod tests {
         Lock::acquire(root.path(), locking)
     }
 
+    fn holder(root: &tempfile::TempDir, pid: u32) -> Option<Holder> {
+        that_may_be_held(root.path())?.holder(pid)
+    }
+
     fn lock_file(root: &tempfile::TempDir) -> PathBuf {
         root.path().join("LOCK")
     }
@@ -430,18 +438,15 @@ mod tests {
         for locking in [Locking::System, Locking::Lease] {
             let root = root();
             let this = std::process::id();
-            assert_eq!(holder(root.path(), this), None);
+            assert_eq!(holder(&root, this), None);
             let lock = acquire(&root, locking).unwrap();
-            assert!(may_be_held(root.path()));
-            let found = holder(root.path(), this).unwrap();
+            let found = holder(&root, this).unwrap();
             assert!(found.is_here && found.name.contains(&this.to_string()));
-            assert!(!holder(root.path(), this + 1).unwrap().is_here);
+            assert!(!holder(&root, this + 1).unwrap().is_here);
             drop(lock);
-            assert_eq!(holder(root.path(), this), None);
-            assert!(
-                !may_be_held(root.path()),
-                "nor by a process of another machine"
-            );
+            assert_eq!(holder(&root, this), None);
+            let lock = that_may_be_held(root.path());
+            assert!(lock.is_none(), "nor by a process of another machine");
         }
     }
 

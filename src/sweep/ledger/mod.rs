@@ -536,11 +536,6 @@ impl Ledger {
         Lock::acquire(&self.root, locking)
     }
 
-    /// Returns who holds the lock, if anyone does; `pid` is the process that the journal names.
-    fn holder(&self, pid: u32) -> Option<Holder> {
-        lock::holder(&self.root, pid)
-    }
-
     /// True if a data set is prepared, and its images are there.
     ///
     /// # Errors

@@ -55,5 +55,5 @@ fn is_running(opened: &Opened) -> Result<bool, Exit> {
     sessions.extend(Session::of(plan, ledger)?);
     Ok(sessions
         .iter()
-        .any(|session| session.sweep == opened.sweep.name))
+        .any(|session| session.is_of(&opened.sweep.name)))
 }

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct Session {
     /// The name of its sweep.
-    pub(in crate::cli) sweep: String,
+    sweep: String,
     /// The process, as it names itself in the lock.
     pub(super) process: String,
     /// How long it has been running.
@@ -112,10 +112,15 @@ impl Session {
         }
     }
 
+    /// True if it works on the sweep of this name.
+    pub(in crate::cli) fn is_of(&self, sweep: &str) -> bool {
+        self.sweep == sweep
+    }
+
     /// Returns a line about the process and one for each slot, if the session works on this sweep.
     pub(super) fn of_sweep(&self, sweep: &str) -> Vec<String> {
         let since = seconds_in_words(self.seconds);
-        if self.sweep != sweep {
+        if !self.is_of(sweep) {
             return vec![format!(
                 "  not running; {} has been working on the sweep `{}` for {since}",
                 self.process, self.sweep
