@@ -21,7 +21,7 @@ use crate::ledger::AttemptFolder;
 
 /// A trainer of an earlier orchestrator cannot be ended.
 #[derive(Debug, Error)]
-#[error("process {process} of an earlier `sweep` still works in `{}`; end it first", folder.display())]
+#[error("process {process} of an earlier `sweep` still works in `{}` and does not end when it is killed; end it first, or choose another folder with --results", folder.display())]
 pub struct StragglerError {
     /// The id of the process.
     process: i32,
