@@ -250,7 +250,8 @@ impl Opened {
     fn of_results(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
         let machine = Opened::machine();
         let allowed = machine.allowed_numerics(&sweep.resources);
-        let ledger = Ledger::with_cache(results).frozen();
+        let mut ledger = Ledger::with_cache(results);
+        ledger.freeze();
         Opened::with(sweep, ledger, machine, Arithmetic::OfResults(&allowed))
     }
 

@@ -129,7 +129,7 @@ impl Run {
             tell(&format!("{name}: {}; {state}", arithmetic(&opened.sweep)));
             Tally::default()
         } else {
-            opened.ledger = opened.ledger.live();
+            opened.ledger.thaw();
             match on {
                 On::Here => self.work(opened, &mut lock, freshness, interrupts)?,
                 On::Slurm(table) => {
@@ -145,7 +145,7 @@ impl Run {
         };
         drop(lock);
         if todo > 0 || is_submitted {
-            opened.ledger = opened.ledger.frozen();
+            opened.ledger.freeze();
         }
         let report = self.destination.report(&self.target, opened, None)?;
         let written = report.write();
@@ -423,7 +423,7 @@ fn freshness_of_intact(opened: &mut Opened) -> Result<FreshnessOf, Exit> {
         plan,
         ..
     } = opened;
-    *ledger = ledger.frozen();
+    ledger.freeze();
     integrity::of_results(plan, ledger, Check::Contents)?;
     let mut inputs = Inputs::default();
     loop {
@@ -445,7 +445,7 @@ fn freshness_of_intact(opened: &mut Opened) -> Result<FreshnessOf, Exit> {
                 "warning: {damage}; it is {fate}, and what is needed is computed again"
             ));
         }
-        *ledger = ledger.frozen();
+        ledger.freeze();
     }
 }
 

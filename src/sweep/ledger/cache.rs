@@ -93,22 +93,14 @@ impl<K: Eq + Hash, T> Cached<K, T> {
 }
 
 impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K, T> {
-    /// As [`Memo::frozen`].
-    pub(super) fn frozen(&self) -> Cached<K, T> {
-        Cached {
-            memo: self.memo.frozen(),
-            earlier: self.earlier.clone(),
-            reads: Arc::clone(&self.reads),
-        }
+    /// As [`Memo::freeze`].
+    pub(super) fn freeze(&mut self) {
+        self.memo.freeze();
     }
 
-    /// As [`Memo::live`].
-    pub(super) fn live(&self) -> Cached<K, T> {
-        Cached {
-            memo: self.memo.live(),
-            earlier: self.earlier.clone(),
-            reads: Arc::clone(&self.reads),
-        }
+    /// As [`Memo::thaw`].
+    pub(super) fn thaw(&mut self) {
+        self.memo.thaw();
     }
 
     /// As [`Memo::is_frozen`].
@@ -339,7 +331,9 @@ mod tests {
         fs::remove_file(desk.path(5)).unwrap();
         let mut changed = numbers();
         (changed[3], changed[5]) = (Some(33), None);
-        for memo in [second, desk.memo(), desk.memo().frozen()] {
+        let mut frozen = desk.memo();
+        frozen.freeze();
+        for memo in [second, desk.memo(), frozen] {
             assert_eq!(desk.look(&memo, FILES), (changed.clone(), 2));
         }
     }

@@ -3,7 +3,8 @@
 //! A file is known as long as its size, its times and its place on disk are those it had when it was read. One that was
 //! changed within the last second is read again: its time would not tell it from a later content.
 //!
-//! A frozen memo looks at each file once: all that a command prints is about the same moment.
+//! A frozen memo looks at each file once: all that a command prints is about the same moment. Memos that share what they
+//! know are frozen together or not at all.
 
 use std::{
     fs::{self, Metadata},
@@ -22,6 +23,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug)]
 pub(super) struct Memo<K: Eq + Hash, T> {
     files: Arc<DashMap<K, Found<T>>>,
+    /// How often it was frozen or not any more.
+    moment: usize,
     is_frozen: bool,
 }
 
@@ -32,14 +35,15 @@ struct Found<T> {
     content: Option<Arc<T>>,
     /// What tells it from a later content, if anything does.
     stamp: Option<Stamp>,
-    /// True if it is not looked at again.
-    is_final: bool,
+    /// The moment in which it was looked at.
+    moment: usize,
 }
 
 impl<K: Eq + Hash, T> Clone for Memo<K, T> {
     fn clone(&self) -> Memo<K, T> {
         Memo {
             files: Arc::clone(&self.files),
+            moment: self.moment,
             is_frozen: self.is_frozen,
         }
     }
@@ -49,6 +53,7 @@ impl<K: Eq + Hash, T> Default for Memo<K, T> {
     fn default() -> Memo<K, T> {
         Memo {
             files: Arc::default(),
+            moment: 0,
             is_frozen: false,
         }
     }
@@ -59,7 +64,7 @@ impl<T> Clone for Found<T> {
         Found {
             content: self.content.clone(),
             stamp: self.stamp,
-            is_final: self.is_final,
+            moment: self.moment,
         }
     }
 }
@@ -77,23 +82,25 @@ pub(super) struct Stamp {
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
 
 impl<K: Copy + Eq + Hash, T> Memo<K, T> {
-    /// Returns a memo that knows the same and looks at each file once from now on.
-    pub(super) fn frozen(&self) -> Memo<K, T> {
-        self.copy(true)
+    /// Looks at each file once from now on.
+    pub(super) fn freeze(&mut self) {
+        self.begin_moment(true);
     }
 
-    /// Returns a memo that knows the same and notices changes.
-    pub(super) fn live(&self) -> Memo<K, T> {
-        self.copy(false)
+    /// Notices changes from now on.
+    pub(super) fn thaw(&mut self) {
+        self.begin_moment(false);
     }
 
-    fn copy(&self, is_frozen: bool) -> Memo<K, T> {
-        let known = self.files.iter().filter(|known| known.stamp.is_some());
-        let files = known.map(|known| (*known.key(), known.not_final()));
-        Memo {
-            files: Arc::new(files.collect()),
-            is_frozen,
+    fn begin_moment(&mut self, is_frozen: bool) {
+        if Arc::get_mut(&mut self.files).is_none() {
+            // The others go on as they are.
+            let known = self.files.iter().filter(|known| known.stamp.is_some());
+            let files = known.map(|known| (*known.key(), known.clone()));
+            self.files = Arc::new(files.collect());
         }
+        self.moment += 1;
+        self.is_frozen = is_frozen;
     }
 
     /// True if it looks at each file once.
@@ -119,7 +126,7 @@ impl<K: Copy + Eq + Hash, T> Memo<K, T> {
         read: impl FnOnce(&Path) -> Result<(Option<Metadata>, Option<T>), E>,
     ) -> Result<Option<Arc<T>>, E> {
         let known = self.files.get(&key).map(|known| known.clone());
-        if let Some(found) = known.as_ref().filter(|found| found.is_final) {
+        if let Some(found) = known.as_ref().filter(|found| self.is_final(found)) {
             return Ok(found.content.clone());
         }
         let path = path();
@@ -132,10 +139,15 @@ impl<K: Copy + Eq + Hash, T> Memo<K, T> {
         };
         let content = found.content.clone();
         if self.is_frozen || found.stamp.is_some() {
-            let is_final = self.is_frozen;
-            self.files.insert(key, Found { is_final, ..found });
+            let moment = self.moment;
+            self.files.insert(key, Found { moment, ..found });
         }
         Ok(content)
+    }
+
+    /// True if a file is not looked at again.
+    fn is_final(&self, found: &Found<T>) -> bool {
+        self.is_frozen && found.moment == self.moment
     }
 }
 
@@ -145,15 +157,7 @@ impl<T> Found<T> {
         Found {
             stamp: stamp.filter(|stamp| content.is_some() && stamp.is_settled()),
             content: content.map(Arc::new),
-            is_final: false,
-        }
-    }
-
-    /// Returns the same, to be looked at again.
-    fn not_final(&self) -> Found<T> {
-        Found {
-            is_final: false,
-            ..self.clone()
+            moment: 0,
         }
     }
 
@@ -244,6 +248,41 @@ mod tests {
         }
     }
 
+    /// Returns a memo that knows the same, frozen.
+    fn frozen<K: Copy + Eq + Hash, T>(memo: &Memo<K, T>) -> Memo<K, T> {
+        let mut memo = memo.clone();
+        memo.freeze();
+        memo
+    }
+
+    /// Returns a memo that knows the same and notices changes.
+    fn thawed<K: Copy + Eq + Hash, T>(memo: &Memo<K, T>) -> Memo<K, T> {
+        let mut memo = memo.clone();
+        memo.thaw();
+        memo
+    }
+
+    #[test]
+    fn a_memo_of_its_own_is_frozen_as_a_copy_is() {
+        let desk = Desk::new();
+        desk.write("one", Duration::ZERO);
+        std::thread::sleep(SETTLED + Duration::from_millis(50));
+        let mut memo = desk.memo.clone();
+        memo.freeze();
+        assert_eq!(desk.read(&memo).as_deref(), Some("one"));
+        desk.write("two", 2 * SETTLED);
+        assert_eq!(desk.read(&memo).as_deref(), Some("one"));
+        memo.thaw();
+        assert_eq!(desk.read(&memo).as_deref(), Some("two"));
+        desk.write("three", 2 * SETTLED);
+        assert_eq!(desk.read(&memo).as_deref(), Some("three"));
+        memo.freeze();
+        desk.write("four", 2 * SETTLED);
+        assert_eq!(desk.read(&memo).as_deref(), Some("four"));
+        memo.freeze();
+        assert_eq!(desk.read(&memo).as_deref(), Some("four"));
+    }
+
     #[test]
     fn a_file_is_read_again_only_after_a_change() {
         let desk = Desk::new();
@@ -266,19 +305,19 @@ mod tests {
     fn a_frozen_memo_looks_at_each_file_once() {
         let desk = Desk::new();
         desk.write("one", Duration::ZERO);
-        let first = desk.memo.frozen();
+        let first = frozen(&desk.memo);
         assert_eq!(desk.read(&first).as_deref(), Some("one"));
         desk.write("two", Duration::ZERO);
         assert_eq!(desk.read(&first).as_deref(), Some("one"));
-        let second = first.frozen();
+        let second = frozen(&first);
         assert_eq!(desk.read(&second).as_deref(), Some("two"));
         fs::remove_file(desk.path()).unwrap();
         assert_eq!(desk.read(&second).as_deref(), Some("two"));
-        let third = second.frozen();
+        let third = frozen(&second);
         assert_eq!((desk.read(&third), desk.reads.get()), (None, 3));
         desk.write("late", Duration::ZERO);
         assert_eq!((desk.read(&third), desk.reads.get()), (None, 3));
-        assert_eq!(desk.read(&third.live()).as_deref(), Some("late"));
+        assert_eq!(desk.read(&thawed(&third)).as_deref(), Some("late"));
     }
 
     #[test]
@@ -293,9 +332,9 @@ mod tests {
         };
         let memo = Memo::default();
         assert_eq!((look(&memo), look(&memo)), (Some(1), Some(2)));
-        let frozen = memo.frozen();
-        assert_eq!((look(&frozen), look(&frozen)), (Some(3), Some(3)));
-        assert_eq!(look(&frozen.frozen()), Some(4));
+        let now = frozen(&memo);
+        assert_eq!((look(&now), look(&now)), (Some(3), Some(3)));
+        assert_eq!(look(&frozen(&now)), Some(4));
     }
 
     #[test]
@@ -303,12 +342,12 @@ mod tests {
         let desk = Desk::new();
         desk.write("one", Duration::ZERO);
         std::thread::sleep(SETTLED + Duration::from_millis(50));
-        let first = desk.memo.frozen();
+        let first = frozen(&desk.memo);
         assert_eq!(desk.read(&first).as_deref(), Some("one"));
-        assert_eq!(desk.read(&first.live()).as_deref(), Some("one"));
-        assert_eq!(desk.read(&first.frozen()).as_deref(), Some("one"));
+        assert_eq!(desk.read(&thawed(&first)).as_deref(), Some("one"));
+        assert_eq!(desk.read(&frozen(&first)).as_deref(), Some("one"));
         assert_eq!(desk.reads.get(), 1);
-        let later = first.live();
+        let later = thawed(&first);
         desk.write("two", 2 * SETTLED);
         assert_eq!(desk.read(&later).as_deref(), Some("two"));
         assert_eq!(desk.read(&first).as_deref(), Some("one"));

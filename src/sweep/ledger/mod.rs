@@ -371,7 +371,9 @@ impl Ledger {
     /// Returns a ledger of the same folder that reads all files itself, each once.
     #[must_use]
     pub fn anew(&self) -> Ledger {
-        Ledger::new(&self.root).frozen()
+        let mut ledger = Ledger::new(&self.root);
+        ledger.freeze();
+        ledger
     }
 
     /// Keeps what was read of many results, so that later commands need not read them again while they do not change.
@@ -396,34 +398,26 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns a ledger of the same folder that reads the results of each run once: what changes meanwhile is not seen.
-    #[must_use]
-    pub fn frozen(&self) -> Ledger {
-        Ledger {
-            runs: self.runs.frozen(),
-            trainings: self.trainings.frozen(),
-            records: self.records.frozen(),
-            identities: self.identities.frozen(),
-            queries: self.queries.frozen(),
-            attempts: self.attempts.frozen(),
-            exits: self.exits.frozen(),
-            ..self.clone()
-        }
+    /// Reads the results of each run once from now on: what changes meanwhile is not seen.
+    pub fn freeze(&mut self) {
+        self.runs.freeze();
+        self.trainings.freeze();
+        self.records.freeze();
+        self.identities.freeze();
+        self.queries.freeze();
+        self.attempts.freeze();
+        self.exits.freeze();
     }
 
-    /// Returns a ledger of the same folder that notices changes.
-    #[must_use]
-    pub fn live(&self) -> Ledger {
-        Ledger {
-            runs: self.runs.live(),
-            trainings: self.trainings.live(),
-            records: self.records.live(),
-            identities: self.identities.live(),
-            queries: self.queries.live(),
-            attempts: self.attempts.live(),
-            exits: self.exits.live(),
-            ..self.clone()
-        }
+    /// Notices changes from now on.
+    pub fn thaw(&mut self) {
+        self.runs.thaw();
+        self.trainings.thaw();
+        self.records.thaw();
+        self.identities.thaw();
+        self.queries.thaw();
+        self.attempts.thaw();
+        self.exits.thaw();
     }
 
     /// Returns the same ledger for publishing results of a job that this process has claimed: that fails once another

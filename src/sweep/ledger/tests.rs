@@ -364,13 +364,21 @@ fn a_frozen_ledger_lists_the_runs_once() {
     assert!(ledger.runs().unwrap().is_empty());
     let begin = |number| fs::create_dir_all(ledger.run(run(number)).path()).unwrap();
     begin(1);
-    let frozen = ledger.frozen();
+    let frozen = changed(&ledger, Ledger::freeze);
     assert_eq!(frozen.runs().unwrap().len(), 1);
     begin(2);
     assert_eq!(frozen.runs().unwrap().len(), 1);
-    for later in [&ledger, &frozen.frozen(), &frozen.live()] {
-        assert_eq!(later.runs().unwrap().len(), 2);
+    for change in [Ledger::freeze, Ledger::thaw] {
+        assert_eq!(changed(&frozen, change).runs().unwrap().len(), 2);
     }
+    assert_eq!(ledger.runs().unwrap().len(), 2);
+}
+
+/// Returns a ledger of the same folder that was frozen or is not any more.
+fn changed(ledger: &Ledger, change: fn(&mut Ledger)) -> Ledger {
+    let mut ledger = ledger.clone();
+    change(&mut ledger);
+    ledger
 }
 
 /// All that a ledger says of three runs.
@@ -399,10 +407,8 @@ fn said(ledger: &Ledger) -> String {
 fn a_ledger_with_a_cache_says_what_one_without_says() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let (bare, cached) = (
-        || Ledger::new(root).frozen(),
-        || Ledger::with_cache(root).frozen(),
-    );
+    let bare = || changed(&Ledger::new(root), Ledger::freeze);
+    let cached = || changed(&Ledger::with_cache(root), Ledger::freeze);
     let ledger = Ledger::new(root);
     (1..=3).for_each(|number| write_all(&ledger, number));
     std::thread::sleep(memo::SETTLED + std::time::Duration::from_millis(50));
