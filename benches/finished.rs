@@ -2,7 +2,7 @@
 //! `cargo bench --package sweep --bench finished -- FILE RESULTS`. Every run is trained and measured in one attempt each,
 //! with the same scores, and the journal has it.
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{collections::BTreeMap, env, fs, path::Path, sync::Arc};
 
 use schema::{
     Computation, Evaluated, Metric, Outcome, Record, RunId, SCHEMA, Trained, TrainingEnd,
@@ -81,7 +81,7 @@ impl Attempts<'_> {
             end: end.clone(),
             code: Some(0),
             signal: None,
-            computation: Some(computation()),
+            computation: Some(Arc::new(computation())),
         };
         self.ledger.note_exit(job, attempt, &exit)?;
         Ok(self.journal.append(Decision::Ended { job, attempt, end })?)

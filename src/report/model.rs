@@ -40,6 +40,13 @@ pub struct Table {
     pub(crate) sources: Vec<String>,
 }
 
+impl Table {
+    /// Adds facts to those that a reader has to know.
+    pub fn extend_caption(&mut self, facts: impl IntoIterator<Item = String>) {
+        self.caption.lines.extend(facts);
+    }
+}
+
 /// A statement about the rows of one panel by one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Claim {

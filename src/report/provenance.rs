@@ -24,9 +24,9 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Origin {
     /// The attempts at its training.
-    pub training: Vec<Computation>,
+    pub training: Vec<Arc<Computation>>,
     /// The attempts at measuring it.
-    pub measuring: Vec<Computation>,
+    pub measuring: Vec<Arc<Computation>>,
     /// The images of all batches of its training.
     pub images: Option<u64>,
     /// The validation scores of the network that was kept.
@@ -104,6 +104,8 @@ pub struct Provenance {
     tried: Tried,
     pub(crate) lines: Vec<OriginLine>,
     pub(crate) runs: Vec<RunOrigin>,
+    /// The models of the devices that computed the runs, with the number of runs of each.
+    devices: BTreeMap<String, usize>,
 }
 
 /// A method under one combination of axis values on one data set: means over its runs.
@@ -164,10 +166,22 @@ pub fn provenance(
     Provenance {
         sweep: sweep.to_owned(),
         tried,
+        devices: counted_devices(&runs),
         lines,
         runs,
         names,
     }
+}
+
+fn counted_devices(runs: &[RunOrigin]) -> BTreeMap<String, usize> {
+    let mut devices: BTreeMap<&str, usize> = BTreeMap::new();
+    for device in runs.iter().flat_map(RunOrigin::devices) {
+        *devices.entry(device).or_default() += 1;
+    }
+    let devices = devices.into_iter();
+    devices
+        .map(|(device, runs)| (device.to_owned(), runs))
+        .collect()
 }
 
 fn runs_of(line: &RowRuns<'_>, origins: &BTreeMap<RunId, Arc<Origin>>) -> Vec<RunOrigin> {
@@ -254,7 +268,8 @@ pub(crate) fn memory(attempt: &Computation) -> Option<u64> {
 
 impl RunOrigin {
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Computation> {
-        self.origin.training.iter().chain(&self.origin.measuring)
+        let all = self.origin.training.iter().chain(&self.origin.measuring);
+        all.map(Arc::as_ref)
     }
 
     /// The attempt that led to the result.
@@ -263,7 +278,7 @@ impl RunOrigin {
     }
 
     pub(crate) fn images_per_second(&self) -> Option<f64> {
-        let seconds = seconds(self.origin.training.iter());
+        let seconds = seconds(self.origin.training.iter().map(Arc::as_ref));
         (seconds > 0.0).then_some(self.origin.images? as f64 / seconds)
     }
 
@@ -277,11 +292,10 @@ impl RunOrigin {
 impl Provenance {
     /// Returns the models of the devices that computed the runs of the tables, with the number of runs of each.
     pub fn devices(&self) -> BTreeMap<&str, usize> {
-        let mut devices = BTreeMap::new();
-        for device in self.runs.iter().flat_map(RunOrigin::devices) {
-            *devices.entry(device).or_default() += 1;
-        }
+        let devices = self.devices.iter();
         devices
+            .map(|(device, &runs)| (device.as_str(), runs))
+            .collect()
     }
 
     /// Returns a sentence for tables whose runs were computed on different devices.

@@ -22,10 +22,10 @@ fn attempt(processor: &str, ended: &str, milliseconds: u64) -> Computation {
 fn origin(processor: &str) -> Origin {
     Origin {
         training: vec![
-            attempt(processor, "2026-01-01T10:00:00Z", 5_400_000),
-            attempt(processor, "2026-01-01T12:00:00Z", 1_800_000),
+            Arc::new(attempt(processor, "2026-01-01T10:00:00Z", 5_400_000)),
+            Arc::new(attempt(processor, "2026-01-01T12:00:00Z", 1_800_000)),
         ],
-        measuring: vec![attempt(processor, "2026-01-01T12:01:00Z", 36_000)],
+        measuring: vec![Arc::new(attempt(processor, "2026-01-01T12:01:00Z", 36_000))],
         images: Some(7200),
         validation: Some([(Metric::MapAtR, 0.75)].into()),
     }

@@ -12,6 +12,7 @@ mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -21,18 +22,19 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use report::{
-    Caption, ClassScores, Description, Format, Page, Provenance, Question, ReportError, Results,
-    Row, Statistics, Table, Training,
+    Caption, ClassScores, Description, FailedJob, Format, Page, Provenance, Question, ReportError,
+    Results, Row, Statistics, Table, Timing,
 };
 use schema::Dataset;
 use serde::Serialize;
 
+use curves::Courses;
 pub(super) use queries::folder as folder_of;
 pub(super) use rows::{jobs_of, rows, state_of, state_of_ensemble};
 
 use super::{
-    Exit, Opened, Target, color_on_stdout, folder::folder, show, show_json, studies, tell, width,
-    writable,
+    Exit, Opened, Target, color_on_stdout, counted, folder::folder, show, show_json, studies, tell,
+    width, writable,
 };
 use crate::{
     config::IntervalKind,
@@ -116,6 +118,7 @@ impl Report {
             true => report.print_json(&opened.sweep.name),
             false => report.print(),
         };
+        report.leave();
         opened.leave();
         end
     }
@@ -170,25 +173,37 @@ impl Destination {
         let rows = rows(&opened.sweep, &opened.plan, &opened.ledger)?;
         integrity::of_results(&opened.plan, &opened.ledger, Check::Contents)?;
         opened.refuse_damage()?;
-        let by_class = by_class(opened, &rows);
         let mut report = Tables {
             formats: self.formats(opened),
             ..Tables::default()
         };
-        let provenance = provenance(opened, &rows)?;
-        for (name, table) in tables(opened, &rows, by_class.as_ref(), &provenance)? {
+        let (history, judged) = rayon::join(
+            || History::read(opened, &rows),
+            || Judged::of(opened, &rows),
+        );
+        let History {
+            provenance,
+            origins,
+            courses,
+            failures,
+            timings,
+        } = history?;
+        let Judged {
+            tables,
+            statistics,
+            results,
+        } = judged?;
+        for (name, mut table) in tables {
+            table.extend_caption(provenance.mixture());
             report.add(&folder, &name, table)?;
         }
-        let statistics = statistics(opened, &rows, by_class.as_ref())?;
         if let Some(statistics) = &statistics {
             report.add_statistics(statistics, &folder)?;
         }
-        let (origins, results) = rayon::join(|| provenance.csv(), || files_of(&rows));
-        report.add_provenance(&provenance, origins.map_err(Exit::stuck)?, &folder);
-        report.add_results(results.map_err(Exit::stuck)?, &folder);
-        let trainings = curves::trainings(&opened.plan, &opened.ledger)?;
-        if !trainings.is_empty() {
-            report.add_curves(&trainings, &folder)?;
+        report.add_provenance(origins, &folder);
+        report.add_results(results, &folder);
+        if !courses.trainings.is_empty() {
+            report.add_curves(&courses, &folder)?;
         }
         if report.formats.contains(&Format::Html) {
             let retrievals = match report.tables.first() {
@@ -198,11 +213,11 @@ impl Destination {
             let page = Page {
                 tables: &report.tables,
                 statistics: statistics.as_ref(),
-                trainings: &trainings,
+                trainings: &courses.trainings,
                 searches: &page::searches(opened),
-                failures: &page::failures(&opened.plan, &opened.ledger)?,
+                failures: &failures,
                 retrievals: &retrievals,
-                timings: &page::timings(&opened.plan, &opened.ledger),
+                timings: &timings,
                 origins: &page::settings(target, opened)?,
                 environment: &page::environment(opened, &provenance),
                 refresh,
@@ -218,6 +233,10 @@ impl Destination {
         if !report.lost.is_empty() {
             let cause = difference::cause_of_absence(&opened.plan, &opened.ledger)?;
             report.cause = cause.map(difference::absence_in_words);
+        }
+        if refresh.is_none() {
+            // As `Opened::leave`.
+            mem::forget((rows, provenance, courses));
         }
         Ok(report)
     }
@@ -284,10 +303,15 @@ impl Tables {
         self.binary.push((folder.join("results.parquet"), parquet));
     }
 
-    fn add_curves(&mut self, trainings: &[Training], folder: &Path) -> Result<(), Exit> {
+    fn add_curves(&mut self, courses: &Courses, folder: &Path) -> Result<(), Exit> {
+        let trainings = &courses.trainings;
         let path = folder.join("curves.csv");
+        let of_which = match courses.of_each_row {
+            None => String::new(),
+            Some(first) => format!(" of the first {} of each row", counted(first, "run")),
+        };
         self.told
-            .push(format!("learning curves: {}", path.display()));
+            .push(format!("learning curves{of_which}: {}", path.display()));
         self.history.insert(path.clone());
         self.add_file(path, report::curves(trainings).map_err(Exit::stuck)?);
         if self.formats.contains(&Format::Tensorboard) {
@@ -333,11 +357,8 @@ impl Tables {
         Ok(())
     }
 
-    fn add_provenance(&mut self, provenance: &Provenance, csv: String, folder: &Path) {
-        for (name, text) in [
-            ("provenance.md", provenance.markdown()),
-            ("provenance.csv", csv),
-        ] {
+    fn add_provenance(&mut self, origins: [String; 2], folder: &Path) {
+        for (name, text) in ["provenance.md", "provenance.csv"].into_iter().zip(origins) {
             self.history.insert(folder.join(name));
             self.files.push((folder.join(name), text));
         }
@@ -385,6 +406,11 @@ impl Tables {
         }
     }
 
+    /// Leaves its memory to the end of the process, which is near.
+    pub(super) fn leave(self) {
+        mem::forget(self);
+    }
+
     /// Says where the files were written.
     pub(super) fn tell_places(&self) {
         self.told.iter().for_each(|line| tell(line));
@@ -418,6 +444,64 @@ impl Tables {
              to write this table all the same, choose another folder with --reports, or remove `{folder}`",
             named.join("\n  ")
         ))
+    }
+}
+
+/// What the attempts at the runs of a report tell.
+struct History {
+    provenance: Provenance,
+    /// The origins as Markdown and as CSV.
+    origins: [String; 2],
+    courses: Courses,
+    failures: Vec<FailedJob>,
+    timings: Vec<Timing>,
+}
+
+impl History {
+    fn read(opened: &Opened, rows: &[Row]) -> Result<History, Exit> {
+        let Opened { ledger, plan, .. } = opened;
+        let (provenance, timings) =
+            rayon::join(|| provenance(opened, rows), || page::timings(plan, ledger));
+        let provenance = provenance?;
+        let ((markdown, csv), courses) = rayon::join(
+            || rayon::join(|| provenance.markdown(), || provenance.csv()),
+            || curves::courses(plan, ledger),
+        );
+        Ok(History {
+            origins: [markdown, csv.map_err(Exit::stuck)?],
+            courses: courses?,
+            failures: page::failures(plan, ledger)?,
+            timings,
+            provenance,
+        })
+    }
+}
+
+/// What follows from the results alone.
+struct Judged {
+    tables: Vec<(String, Table)>,
+    statistics: Option<Statistics>,
+    /// Every result as CSV and as Parquet.
+    results: (String, Vec<u8>),
+}
+
+impl Judged {
+    fn of(opened: &Opened, rows: &[Row]) -> Result<Judged, Exit> {
+        let by_class = by_class(opened, rows);
+        let (tables, (statistics, results)) = rayon::join(
+            || tables(opened, rows, by_class.as_ref()),
+            || {
+                rayon::join(
+                    || statistics(opened, rows, by_class.as_ref()),
+                    || files_of(rows),
+                )
+            },
+        );
+        Ok(Judged {
+            tables: tables?,
+            statistics: statistics?,
+            results: results.map_err(Exit::stuck)?,
+        })
     }
 }
 
@@ -475,7 +559,7 @@ fn provenance(opened: &Opened, rows: &[Row]) -> Result<Provenance, Exit> {
     } = opened;
     let origins = origins::origins(plan, ledger)?;
     let metrics = |dataset: &Dataset| sweep.report.metrics(dataset);
-    let tried = origins::tried(opened)?;
+    let tried = origins::tried(opened, &origins)?;
     let provenance = report::provenance(&sweep.name, rows, &metrics, &origins, tried);
     match provenance.mixture() {
         Some(mixture) if sweep.report.homogeneous => Err(Exit::mistake(format!(
@@ -507,13 +591,11 @@ fn tables(
     opened: &Opened,
     rows: &[Row],
     by_class: Option<&ClassScores>,
-    provenance: &Provenance,
 ) -> Result<Vec<(String, Table)>, Exit> {
     let Opened { sweep, ledger, .. } = opened;
     let mut lines = facts::facts(opened, rows);
     lines.extend(studies::facts(opened));
     lines.extend(rows::idle(rows, ledger)?);
-    lines.extend(provenance.mixture());
     let caption = Caption {
         sweep: sweep.name.clone(),
         command: sweep.command.clone(),

@@ -155,6 +155,7 @@ impl Run {
         if written.is_ok() {
             report.tell_places();
         }
+        report.leave();
         self.verdict(&tally, opened)?;
         if left_out > 0 {
             let jobs = counted(left_out, "job");

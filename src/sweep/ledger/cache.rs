@@ -147,9 +147,12 @@ impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K
         let Some(earlier) = &self.earlier else {
             return Ok(());
         };
-        let cache = earlier.cache();
         let reads = self.reads.load(Ordering::Relaxed);
-        if reads < least.max(cache.entries.len() / 10) {
+        if reads < least {
+            return Ok(());
+        }
+        let cache = earlier.cache();
+        if reads < cache.entries.len() / 10 {
             return Ok(());
         }
         let mut contents = BTreeMap::new();
@@ -239,22 +242,22 @@ impl Cacheable for () {
     }
 }
 
-impl Cacheable for u32 {
-    fn bytes(&self) -> serde_json::Result<Vec<u8>> {
-        Ok(self.to_le_bytes().to_vec())
-    }
-
-    fn of(bytes: &[u8]) -> Option<u32> {
-        Some(u32::from_le_bytes(bytes.try_into().ok()?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{cell::Cell, thread::sleep, time::Duration};
 
     use super::*;
     use crate::ledger::memo::SETTLED;
+
+    impl Cacheable for u32 {
+        fn bytes(&self) -> serde_json::Result<Vec<u8>> {
+            Ok(self.to_le_bytes().to_vec())
+        }
+
+        fn of(bytes: &[u8]) -> Option<u32> {
+            Some(u32::from_le_bytes(bytes.try_into().ok()?))
+        }
+    }
 
     const FILES: u32 = 20;
 

@@ -17,12 +17,13 @@ use std::{
 };
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 /// The contents of the files of one kind, shared by all copies of a ledger; `K` tells whose file it is.
 #[derive(Debug)]
 pub(super) struct Memo<K: Eq + Hash, T> {
-    files: Arc<DashMap<K, Found<T>>>,
+    files: Arc<DashMap<K, Found<T>, RandomState>>,
     /// How often it was frozen or not any more.
     moment: usize,
     is_frozen: bool,

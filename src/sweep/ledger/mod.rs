@@ -35,6 +35,7 @@
 //! journal of its own and writes nothing else but what belongs to the jobs that it has [claimed](Claim).
 
 mod at_work;
+mod attempts;
 mod cache;
 mod claim;
 mod damage;
@@ -62,18 +63,20 @@ use std::{
     sync::Arc,
 };
 
+use attempts::Attempts;
+pub use attempts::{AttemptEnd, AttemptExit, Cause};
 pub use claim::{Claim, Claimant, Claimed};
 use durable::{DiskError, Turn};
 use schema::{
-    Attempt, BrokenSeal, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity,
-    Outcome, PrepareWork, PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained,
-    has_seal, renamed, run_files, sealed, sealed_content, unsealed,
+    BrokenSeal, DataId, EnsembleId, EnsembleRecord, Identity, Outcome, PrepareWork, PreparedIndex,
+    Record, RunId, SCHEMA, ScriptFile, StudyId, Trained, has_seal, renamed, run_files, sealed,
+    sealed_content, unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use thiserror::Error;
 
-use cache::{Cacheable, Cached};
+use cache::Cached;
 pub use damage::Damage;
 use damage::{DamageLog, DamagedKind};
 pub use folders::{AttemptFolder, RunFolder};
@@ -165,80 +168,6 @@ impl fmt::Display for Job {
     }
 }
 
-/// The end of an attempt and of its process: `exit.json` in the attempt's folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptExit {
-    /// How the attempt ended.
-    pub end: AttemptEnd,
-    /// The exit code of the process.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<i32>,
-    /// The signal that killed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signal: Option<i32>,
-    /// The programs and the machine; earlier versions did not note them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub computation: Option<Computation>,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AttemptEnd {
-    /// It finished, and its result was published.
-    Finished,
-    /// It stopped on request, after writing a checkpoint.
-    Stopped,
-    /// It was given up: another process has claimed the job, or had done it before.
-    Superseded,
-    /// It failed.
-    Failed {
-        /// The class of the failure.
-        class: Failure,
-        /// One sentence for the user.
-        #[serde(deserialize_with = "schema::visible::deserialize")]
-        message: String,
-    },
-}
-
-/// Why an attempt failed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Cause {
-    /// The class of the failure.
-    pub class: Failure,
-    /// The exit code of the process.
-    pub code: Option<i32>,
-    /// The signal that killed it.
-    pub signal: Option<i32>,
-    /// One sentence for the user.
-    pub message: String,
-}
-
-impl AttemptExit {
-    /// Returns why the attempt failed, if it did.
-    pub fn cause(&self) -> Option<Cause> {
-        match &self.end {
-            AttemptEnd::Failed { class, message } => Some(Cause {
-                class: *class,
-                code: self.code,
-                signal: self.signal,
-                message: message.clone(),
-            }),
-            AttemptEnd::Finished | AttemptEnd::Stopped | AttemptEnd::Superseded => None,
-        }
-    }
-}
-
-impl Cacheable for AttemptExit {
-    fn bytes(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(self)
-    }
-
-    fn of(bytes: &[u8]) -> Option<AttemptExit> {
-        serde_json::from_slice(bytes).ok()
-    }
-}
-
 /// The progress of a run, as its folder shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunStage {
@@ -320,9 +249,8 @@ pub struct Ledger {
     identities: Cached<RunId, ()>,
     /// The scores of queries that are as they were when a run was measured.
     queries: Memo<(RunId, Check), ()>,
-    /// The number of attempts at each job.
-    attempts: Cached<Job, u32>,
-    /// The ends of attempts, by their numbers.
+    attempts: Cached<Job, Attempts>,
+    /// The ends of attempts by their numbers, but for those among the attempts.
     exits: Cached<(Job, u32), AttemptExit>,
 }
 
@@ -437,17 +365,24 @@ impl Ledger {
 
     /// Returns the folder of a prepared data set.
     pub fn data(&self, data: DataId) -> PathBuf {
-        self.root.join("data").join(data.to_string())
+        self.folder_named("data", &data)
     }
 
     /// Returns the folder of a run.
     pub fn run(&self, run: RunId) -> RunFolder {
-        RunFolder::at(self.root.join("runs").join(run.to_string()))
+        RunFolder::at(self.folder_named("runs", &run))
     }
 
     /// Returns the folder of an ensemble.
     pub fn ensemble(&self, ensemble: EnsembleId) -> RunFolder {
-        RunFolder::at(self.root.join("ensembles").join(ensemble.to_string()))
+        RunFolder::at(self.folder_named("ensembles", &ensemble))
+    }
+
+    fn folder_named(&self, kind: &str, id: &dyn fmt::Display) -> PathBuf {
+        let mut path = PathBuf::with_capacity(self.root.as_os_str().len() + 32);
+        path.extend([self.root.as_path(), kind.as_ref()]);
+        path.push(id.to_string());
+        path
     }
 
     /// Returns the result of an ensemble; `None` if it is not measured.
@@ -619,13 +554,15 @@ impl Ledger {
     /// # Errors
     /// A file cannot be read.
     pub fn has_queries(&self, run: RunId, check: Check) -> Result<bool, LedgerError> {
+        let Some(record) = self.vouched_record(run)? else {
+            return Ok(false);
+        };
+        if record.files.is_empty() {
+            return Ok(true);
+        }
         let folder = || self.run(run).path().to_owned();
         let whole = self.queries.get((run, check), folder, |_| {
-            let record = self.vouched_record(run)?;
-            let are_whole = match record {
-                Some(record) => self.are_whole(&self.run(run), &record.files, check)?,
-                None => false,
-            };
+            let are_whole = self.are_whole(&self.run(run), &record.files, check)?;
             Ok::<_, LedgerError>((None, are_whole.then_some(())))
         });
         Ok(whole?.is_some())
@@ -757,6 +694,15 @@ impl Ledger {
         })
     }
 
+    /// True if a run is trained or measured, by files that are intact.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn has_ended(&self, run: RunId) -> Result<bool, LedgerError> {
+        let is_trained = self.vouched_training(run)?.is_some();
+        Ok(is_trained || self.vouched_record(run)?.is_some())
+    }
+
     /// True if a run has scores.
     ///
     /// # Errors
@@ -792,95 +738,6 @@ impl Ledger {
                 self.intact(path, Vouched::unsealed(&subject, bytes))
             })
         })
-    }
-
-    /// Returns how the latest attempt at a job ended; `None` if there is none, or the orchestrator
-    /// died before it.
-    ///
-    /// # Errors
-    /// The file is damaged.
-    pub fn last_exit(&self, job: Job) -> Result<Option<Arc<AttemptExit>>, LedgerError> {
-        match self.attempts(job)? {
-            0 => Ok(None),
-            number => self.exit(job, number),
-        }
-    }
-
-    /// Returns how an attempt at a job ended; `None` if it is running, or the orchestrator died
-    /// before it.
-    ///
-    /// # Errors
-    /// The file is damaged.
-    pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<Arc<AttemptExit>>, LedgerError> {
-        let path = || self.attempt_folder(job, attempt).exit();
-        self.exits.get((job, attempt), path, |path| {
-            let subject = subject::exit(job, attempt);
-            self.read_with_metadata(path, |bytes| self.unsealed(path, &subject, bytes))
-        })
-    }
-
-    /// Returns how the attempts at a job ended, in order; those that run or died with the orchestrator are left out.
-    ///
-    /// # Errors
-    /// A file cannot be read.
-    pub fn exits(&self, job: Job) -> Result<Vec<Arc<AttemptExit>>, LedgerError> {
-        let mut exits = Vec::new();
-        for attempt in 1..=self.attempts(job)? {
-            exits.extend(self.exit(job, attempt)?);
-        }
-        Ok(exits)
-    }
-
-    /// Returns the program and the machine of each attempt at a job, in order, where they are known.
-    ///
-    /// # Errors
-    /// A file cannot be read.
-    pub fn computations(&self, job: Job) -> Result<Vec<Computation>, LedgerError> {
-        let exits = self.exits(job)?;
-        let computations = exits.iter().filter_map(|exit| exit.computation.clone());
-        Ok(computations.collect())
-    }
-
-    /// Notes how an attempt at a job ended.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn note_exit(&self, job: Job, attempt: u32, exit: &AttemptExit) -> Result<(), LedgerError> {
-        let path = self.attempt_folder(job, attempt).exit();
-        let text = sealed_text(&path, &subject::exit(job, attempt), exit)?;
-        Ok(durable::write_soon(&path, text.as_bytes())?)
-    }
-
-    /// Returns the number of attempts at a job so far.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn attempts(&self, job: Job) -> Result<u32, LedgerError> {
-        let folder = || self.job_folder(job);
-        let list = |folder: &Path| Turn::latest(folder).map_err(LedgerError::io("list", folder));
-        if !self.attempts.is_frozen() {
-            // On a network, the times of a folder may be known later than its entries.
-            return list(&folder());
-        }
-        let latest = self.attempts.get(job, folder, |folder| {
-            let before = fs::metadata(folder).ok();
-            list(folder).map(|latest| (before, Some(latest)))
-        });
-        Ok(latest?.map_or(0, |latest| *latest))
-    }
-
-    /// Returns the folder of one attempt, numbered from 1.
-    pub fn attempt_folder(&self, job: Job, number: u32) -> AttemptFolder {
-        AttemptFolder::at(self.job_folder(job).join(format!("{number:04}")))
-    }
-
-    /// Writes the request of an attempt. A power cut may lose it.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn request(&self, folder: &AttemptFolder, attempt: &Attempt) -> Result<(), LedgerError> {
-        let path = folder.attempt();
-        Ok(durable::write_soon(&path, &json_text(&path, attempt)?)?)
     }
 
     /// Writes what the run id is the hash of, so that users and `sweep` can compare runs. A power cut may lose it: the
@@ -1124,11 +981,6 @@ impl Ledger {
                 None
             }
         }
-    }
-
-    /// Returns the folder with the attempts at a job.
-    fn job_folder(&self, job: Job) -> PathBuf {
-        self.folder_of(job).join(job.verb())
     }
 
     /// Returns the folder of what a job makes.

@@ -59,13 +59,17 @@ fn write_all(ledger: &Ledger, number: u64) {
     ledger.publish_ensemble(ensemble, &record).unwrap();
     let point = TrialPoint::from([("training.steps".to_owned(), json!(number))]);
     ledger.keep_points(study(number), &[point]).unwrap();
-    let exit = AttemptExit {
-        end: AttemptEnd::Finished,
-        code: Some(number as i32),
+    let exit = ended(AttemptEnd::Finished, number);
+    ledger.note_exit(job(number), 1, &exit).unwrap();
+}
+
+fn ended(end: AttemptEnd, code: u64) -> AttemptExit {
+    AttemptExit {
+        end,
+        code: Some(code as i32),
         signal: None,
         computation: None,
-    };
-    ledger.note_exit(job(number), 1, &exit).unwrap();
+    }
 }
 
 /// A kind of sealed file: its path, and whether its content is read.
@@ -411,6 +415,9 @@ fn a_ledger_with_a_cache_says_what_one_without_says() {
     let cached = || changed(&Ledger::with_cache(root), Ledger::freeze);
     let ledger = Ledger::new(root);
     (1..=3).for_each(|number| write_all(&ledger, number));
+    ledger
+        .note_exit(job(2), 1, &ended(AttemptEnd::Stopped, 2))
+        .unwrap();
     std::thread::sleep(memo::SETTLED + std::time::Duration::from_millis(50));
     let first = cached();
     let before = said(&first);
@@ -428,6 +435,33 @@ fn a_ledger_with_a_cache_says_what_one_without_says() {
     ledger.publish_trained(run(3), &trained(300)).unwrap();
     assert_ne!(said(&bare()), before);
     assert_eq!(said(&cached()), said(&bare()));
+}
+
+#[test]
+fn an_attempt_that_has_finished_is_known_until_attempts_are_added_or_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let ledger = Ledger::new(root);
+    write_all(&ledger, 1);
+    std::thread::sleep(memo::SETTLED + std::time::Duration::from_millis(50));
+    let first = changed(&Ledger::with_cache(root), Ledger::freeze);
+    let codes = |ledger: &Ledger| -> Vec<i32> {
+        let exits = ledger.exits(job(1)).unwrap();
+        exits.iter().filter_map(|exit| exit.code).collect()
+    };
+    assert_eq!(codes(&first), [1]);
+    first.keep_at_least(1).unwrap();
+    let folder = ledger.attempt_folder(job(1), 1);
+    change_a_digit(&folder.exit());
+    let cached = || changed(&Ledger::with_cache(root), Ledger::freeze);
+    assert_eq!(codes(&cached()), [1]);
+    assert!(codes(&first.anew()).is_empty(), "`fsck` reads all files");
+    let second = ended(AttemptEnd::Finished, 7);
+    ledger.note_exit(job(1), 2, &second).unwrap();
+    assert_eq!(codes(&cached()), [7]);
+    fs::remove_dir_all(ledger.attempt_folder(job(1), 2).path()).unwrap();
+    fs::remove_dir_all(folder.path()).unwrap();
+    assert!(codes(&cached()).is_empty());
 }
 
 #[test]

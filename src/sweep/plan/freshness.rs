@@ -77,7 +77,8 @@ pub type FreshnessOf = PerJob<Freshness>;
 pub fn of(plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<FreshnessOf, LedgerError> {
     let begun = ledger.runs()?;
     let jobs = plan.jobs().collect();
-    let found = of_jobs(&jobs, Some(&begun), plan, ledger, report)?;
+    let mut found = of_jobs(&jobs, Some(&begun), plan, ledger, report)?;
+    found.par_sort_unstable_by_key(|(job, _)| *job);
     Ok(found.into_iter().collect())
 }
 
@@ -137,15 +138,15 @@ fn of_jobs(
             }
             None => both(Reason::New),
         };
-        Ok([(Job::Train(run), train), (Job::Evaluate(run), evaluate)])
+        let both = [(Job::Train(run), train), (Job::Evaluate(run), evaluate)];
+        Ok(both.map(|of_job| Some(of_job).filter(|(job, _)| jobs.contains(job))))
     };
     let runs: BTreeSet<RunId> = jobs.iter().filter_map(|job| job.run()).collect();
-    let of_runs: Vec<[(Job, Freshness); 2]> = runs
+    let of_runs: Vec<[Option<(Job, Freshness)>; 2]> = runs
         .par_iter()
         .map(of_each)
         .collect::<Result<_, LedgerError>>()?;
-    let of_runs = of_runs.into_iter().flatten();
-    let mut found: Vec<(Job, Freshness)> = of_runs.filter(|(job, _)| jobs.contains(job)).collect();
+    let mut found: Vec<(Job, Freshness)> = of_runs.into_iter().flatten().flatten().collect();
     let mut without_network = BTreeSet::new();
     for &job in jobs {
         let Job::Ensemble(id) = job else { continue };

@@ -492,6 +492,11 @@ impl Plan {
         self.members.get(self.runs.get(&run)?.member?)
     }
 
+    /// Returns the members of each row, those that follow each other in the table.
+    pub(crate) fn members_of_rows(&self) -> impl Iterator<Item = &[Member]> {
+        self.members.chunk_by(Member::is_in_row_of)
+    }
+
     /// Returns for each member the position of the first one of its method on its data set.
     pub(crate) fn methods_of_members(&self) -> Vec<usize> {
         let mut firsts = BTreeMap::new();

@@ -19,8 +19,7 @@ impl Plan {
             let is_known = member.repeat.is_none();
             is_known && run.is_some_and(|run| run.unseeded.recipe.training.is_some())
         };
-        let alike = self.members.chunk_by(Member::is_in_row_of);
-        alike
+        self.members_of_rows()
             .filter_map(|members| members.iter().find(is_trained))
             .filter(|member| told.insert(member.row()))
             .collect()

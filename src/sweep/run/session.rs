@@ -9,6 +9,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
+        Arc,
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Receiver, SyncSender},
     },
@@ -1007,7 +1008,7 @@ impl Running<'_, '_> {
             end: end.clone(),
             code: attempt.end.code,
             signal: attempt.end.signal,
-            computation: Some(attempt.computation(self.session.trainer)),
+            computation: Some(Arc::new(attempt.computation(self.session.trainer))),
         };
         let Session { plan, ledger, .. } = &*self.session;
         ledger.note_exit(job, attempt.claim.number(), &exit)?;

@@ -14,18 +14,46 @@ use crate::{
 /// More reports of progress than this are thinned out.
 const MOST: usize = 2000;
 
+/// About as many trainings have their curves in a report: more than anybody looks at, and their files can be read in
+/// seconds.
+const TRAININGS: usize = 10_000;
+
 type Curves = BTreeMap<Curve, Vec<(u64, f64)>>;
 
-/// The curves of each run that a table needs and that has any.
-pub(super) fn trainings(plan: &Plan, ledger: &Ledger) -> Result<Vec<Training>, LedgerError> {
-    let mut known = BTreeSet::new();
-    let mut members: Vec<&Member> = plan.members.iter().collect();
-    members.retain(|member| known.insert((&member.method, &member.settings, member.run)));
+/// The curves of a report.
+pub(super) struct Courses {
+    /// The trainings that have any.
+    pub(super) trainings: Vec<Training>,
+    /// How many trainings of each row were looked at, if that is not all.
+    pub(super) of_each_row: Option<usize>,
+}
+
+/// The curves of the runs that a table needs; of very many, those of the first runs of each row.
+pub(super) fn courses(plan: &Plan, ledger: &Ledger) -> Result<Courses, LedgerError> {
+    let (members, of_each_row) = first_members(plan, TRAININGS);
     let read = |member: &&Member| Ok(training(member, curves(member.run, ledger)?));
     let trainings: Result<Vec<Training>, LedgerError> = members.par_iter().map(read).collect();
     let mut trainings = trainings?;
     trainings.retain(|training| !training.curves.is_empty());
-    Ok(trainings)
+    Ok(Courses {
+        trainings,
+        of_each_row,
+    })
+}
+
+/// Returns a member for each training: all, or the first ones of each row, so that they are about `most`. Returns also
+/// how many they are of a row, if not all.
+fn first_members(plan: &Plan, most: usize) -> (Vec<&Member>, Option<usize>) {
+    let mut known = BTreeSet::new();
+    let mut members: Vec<&Member> = plan.members.iter().collect();
+    members.retain(|member| known.insert((&member.method, &member.settings, member.run)));
+    if members.len() <= most {
+        return (members, None);
+    }
+    let of_each_row = (most / plan.members_of_rows().count()).max(1);
+    let rows = plan.members_of_rows();
+    let members = rows.flat_map(|row| &row[..row.len().min(of_each_row)]);
+    (members.collect(), Some(of_each_row))
 }
 
 fn training(member: &Member, curves: Curves) -> Training {
@@ -127,7 +155,54 @@ fn add(curves: &mut Curves, event: &Event) {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, fs};
+
+    use schema::Numerics;
+
     use super::*;
+    use crate::config::Sweep;
+
+    /// Three rows with four runs each.
+    const SWEEP: &str = r#"
+        [sweep]
+        name = "test"
+        seeds = 4
+        [data]
+        dataset.glyphs = { classes = 20, test_classes = 20 }
+        [model]
+        backbone = "conv4"
+        embedding = 8
+        [training]
+        steps = 10
+        sampler.m_per_class = { batch = 8 }
+        optimizer.sgd = {}
+        [axes]
+        "method.*.loss.contrastive.neg_margin" = [0.3, 0.4, 0.5]
+        [[method]]
+        name = "Contrastive"
+        loss.contrastive = {}
+    "#;
+
+    #[test]
+    fn of_very_many_trainings_the_first_of_each_row_have_curves() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.toml");
+        fs::write(&file, SWEEP).unwrap();
+        let sweep = Sweep::read(&file, &[]).unwrap();
+        let ledger = Ledger::new(folder.path().join("results"));
+        let plan = Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap();
+        let shown = |most| {
+            let (members, of_each_row) = first_members(&plan, most);
+            let mut rows: BTreeMap<_, usize> = BTreeMap::new();
+            for member in members {
+                *rows.entry(&member.settings).or_default() += 1;
+            }
+            (rows.into_values().collect::<Vec<_>>(), of_each_row)
+        };
+        assert_eq!(shown(12), (vec![4, 4, 4], None));
+        assert_eq!(shown(11), (vec![3, 3, 3], Some(3)));
+        assert_eq!(shown(2), (vec![1, 1, 1], Some(1)));
+    }
 
     fn curves_of(lines: &[&str]) -> Curves {
         let mut curves = Curves::new();

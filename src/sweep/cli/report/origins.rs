@@ -7,12 +7,12 @@ use std::{
 
 use rayon::prelude::*;
 use report::{Cost, EverMeasured, Origin, Tried};
-use schema::{DataId, Identity, Recipe, RunId};
+use schema::{Computation, DataId, Identity, Recipe, RunId};
 use serde::Serialize;
 
 use crate::{
     cli::Opened,
-    ledger::{Job, Ledger, LedgerError, RunStage},
+    ledger::{Job, Ledger, LedgerError},
     plan::{PerRecipe, Plan},
 };
 
@@ -46,36 +46,41 @@ fn images_of_a_step(recipe: &Recipe) -> Option<u64> {
 }
 
 /// Returns what was tried for a sweep, and what was ever measured on its test classes.
-pub(super) fn tried(opened: &Opened) -> Result<Tried, LedgerError> {
+pub(super) fn tried(
+    opened: &Opened,
+    origins: &BTreeMap<RunId, Arc<Origin>>,
+) -> Result<Tried, LedgerError> {
     let Opened { plan, ledger, .. } = opened;
-    let runs = plan.runs.keys();
-    let jobs = runs
-        .clone()
-        .flat_map(|&run| [Job::Train(run), Job::Evaluate(run)])
-        .chain(plan.data.keys().map(|&data| Job::Prepare(data)))
-        .chain(plan.ensembles.keys().map(|&id| Job::Ensemble(id)));
-    let jobs: Vec<Job> = jobs.collect();
-    let costs = jobs.into_par_iter().map(|job| cost(job, ledger));
-    let cost = costs.try_reduce(Cost::default, |one, other| Ok(one + other));
-    let runs: Vec<RunId> = runs.copied().collect();
-    let ended: Result<Vec<bool>, LedgerError> =
-        runs.par_iter().map(|&run| has_ended(run, ledger)).collect();
+    let of_run = |(&run, _)| {
+        let cost = match origins.get(&run) {
+            Some(origin) => cost_of(origin.training.iter().chain(&origin.measuring)),
+            None => cost(Job::Train(run), ledger)? + cost(Job::Evaluate(run), ledger)?,
+        };
+        Ok::<_, LedgerError>((usize::from(ledger.has_ended(run)?), cost))
+    };
+    let none = || (0, Cost::default());
+    let (runs, mut cost_of_all) = plan
+        .runs
+        .par_iter()
+        .map(of_run)
+        .try_reduce(none, |one, other| Ok((one.0 + other.0, one.1 + other.1)))?;
+    let prepare = plan.data.keys().map(|&data| Job::Prepare(data));
+    for job in prepare.chain(plan.ensembles.keys().map(|&id| Job::Ensemble(id))) {
+        cost_of_all = cost_of_all + cost(job, ledger)?;
+    }
     Ok(Tried {
-        runs: ended?.into_iter().filter(|has_ended| *has_ended).count(),
-        cost: cost?,
+        runs,
+        cost: cost_of_all,
         measured: ever_measured(plan, ledger)?,
     })
 }
 
 fn cost(job: Job, ledger: &Ledger) -> Result<Cost, LedgerError> {
-    let exits = ledger.exits(job)?;
-    let computations = exits.iter().filter_map(|exit| exit.computation.as_ref());
-    Ok(computations.map(Cost::of).sum())
+    Ok(cost_of(&ledger.computations(job)?))
 }
 
-fn has_ended(run: RunId, ledger: &Ledger) -> Result<bool, LedgerError> {
-    let is_trained = ledger.trained(run)?.is_some();
-    Ok(is_trained || matches!(ledger.state(run)?, RunStage::Recorded(_)))
+fn cost_of<'c>(attempts: impl IntoIterator<Item = &'c Arc<Computation>>) -> Cost {
+    attempts.into_iter().map(|attempt| Cost::of(attempt)).sum()
 }
 
 /// The runs that were measured on the same test classes, and their recipes.

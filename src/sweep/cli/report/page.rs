@@ -25,18 +25,16 @@ pub(super) fn failures(plan: &Plan, ledger: &Ledger) -> Result<Vec<FailedJob>, L
 }
 
 fn failure(job: Job, plan: &Plan, ledger: &Ledger) -> Result<Option<FailedJob>, LedgerError> {
-    let number = ledger.attempts(job)?;
-    if number == 0 {
-        return Ok(None);
-    }
-    let end = ledger.exit(job, number)?.map(|exit| exit.end.clone());
-    let Some(AttemptEnd::Failed { message, .. }) = end else {
+    let Some(exit) = ledger.last_exit(job)? else {
         return Ok(None);
     };
-    let log = ledger.attempt_folder(job, number).log();
+    let AttemptEnd::Failed { message, .. } = &exit.end else {
+        return Ok(None);
+    };
+    let log = ledger.attempt_folder(job, ledger.attempts(job)?).log();
     Ok(Some(FailedJob {
         title: plan.name_of_job(job),
-        message,
+        message: message.clone(),
         log: last_lines(&log, LAST).join("\n"),
     }))
 }
