@@ -12,11 +12,14 @@ import json
 import math
 import os
 import platform
+import pty
 import resource
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -717,6 +720,67 @@ def finished(args: argparse.Namespace) -> str:
 FINISHED = [10_000, 100_000]
 
 
+def events(args: argparse.Namespace) -> str:
+    """Processor time of `sweep run` in a terminal while 16 trainers report four events a second each."""
+    lines = [
+        f"{machine(args)}. Percent of one core that `sweep run` takes in a terminal while 16",
+        f"trainers report four events a second each, over {SECONDS_OF_EVENTS} seconds; medians of {args.rounds}.",
+        "",
+        "| planned runs | percent of a core |",
+        "| --: | --: |",
+    ]
+    for runs in PLANNED:
+        shares = [share_of_a_core(args, runs) for _ in range(args.rounds)]
+        lines.append(f"| {runs:,} | {100 * statistics.median(shares):.1f} |")
+    return "\n".join(lines)
+
+
+PLANNED = [100, 100_000]
+SECONDS_OF_EVENTS = 30
+
+
+def share_of_a_core(args: argparse.Namespace, runs: int) -> float:
+    """Returns the part of a core that a sweep with so many planned runs takes, once all slots train."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "nothing.toml"
+        text = NOTHING.replace("RUNS", str(runs)).replace("steps               = 1", "steps = 100000")
+        path.write_text(text.replace("slots   = 1", "slots   = 16"))
+        command = [program(args, "sweep"), "run", path, "--results", f"{folder}/results", "--reports", f"{folder}/reports"]
+        command += ["--trainer", program(args, "fake-trainer")]
+        terminal, screen = pty.openpty()
+        threading.Thread(target=read_all, args=(terminal,), daemon=True).start()
+        # A step takes half a second and reports a checkpoint and the progress.
+        environment = {**os.environ, "TERM": "xterm", "FAKE_STEP_MS": "500"}
+        with subprocess.Popen(command, stdout=screen, stderr=screen, env=environment) as sweep:
+            os.close(screen)
+            while len(list(Path(folder).glob("results/runs/*/train/0001/events.jsonl"))) < 16:
+                if sweep.poll() is not None:
+                    raise Failed(f"{command[0]} exited with {sweep.returncode}")
+                time.sleep(0.1)
+            time.sleep(2)
+            begun, spent = time.perf_counter(), processor_seconds(sweep.pid)
+            time.sleep(SECONDS_OF_EVENTS)
+            share = (processor_seconds(sweep.pid) - spent) / (time.perf_counter() - begun)
+            sweep.send_signal(signal.SIGINT)
+        return share
+
+
+def read_all(terminal: int) -> None:
+    """Reads what a terminal shows, so that nobody waits for it."""
+    try:
+        while os.read(terminal, 1 << 16):
+            pass
+    except OSError:
+        # The last program that wrote to it has ended.
+        os.close(terminal)
+
+
+def processor_seconds(process: int) -> float:
+    """Returns the processor time of a process without its children."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:13]) / os.sysconf("SC_CLK_TCK")
+
+
 def report(args: argparse.Namespace) -> str:
     """Seconds and memory of reports of many values, without reading results."""
     lines = [
@@ -824,6 +888,7 @@ PARTS = {
     "eval": (evaluation, []),
     "expansion": (expansion, ["sweep"]),
     "overhead": (overhead, ["sweep"]),
+    "events": (events, ["sweep"]),
     "finished": (finished, ["sweep"]),
     "report": (report, ["report"]),
 }
