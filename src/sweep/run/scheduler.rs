@@ -826,13 +826,13 @@ impl Scheduler {
         }
         // The system may end several attempts at once.
         let others = self.places.running().count().max(1);
-        let at_most = self.at_most.unwrap_or(usize::MAX).min(others);
+        let before = self.at_most.unwrap_or(usize::MAX);
+        let at_most = before.min(others);
         self.at_most = Some(at_most);
         self.make_ready(job);
-        vec![
-            self.try_again(job, class, message),
-            Action::RunFewer { at_most },
-        ]
+        let fewer = (at_most < before).then_some(Action::RunFewer { at_most });
+        let again = self.try_again(job, class, message);
+        [again].into_iter().chain(fewer).collect()
     }
 
     /// Puts a job back behind the others, and leaves out its place if that fails again and again. A

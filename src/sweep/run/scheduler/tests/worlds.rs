@@ -249,7 +249,10 @@ impl<'a> World<'a> {
                     assert!(self.left_out.insert(place), "{place:?} was left out twice");
                 }
                 Action::LeaveOutSlot { .. } => {}
-                Action::RunFewer { at_most } => self.at_most = at_most,
+                Action::RunFewer { at_most } => {
+                    assert!(at_most < self.at_most, "that is known");
+                    self.at_most = at_most;
+                }
                 Action::AwaitOthers(..)
                 | Action::UseAgain(_)
                 | Action::Stop(_)
