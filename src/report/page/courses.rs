@@ -134,13 +134,17 @@ fn course(runs: &[&Training], curve: Curve, positions: u64) -> Vec<Position> {
     let mut sums: BTreeMap<u64, BTreeMap<usize, (f64, f64, f64)>> = BTreeMap::new();
     for (run, points) in points.enumerate() {
         for &(step, value) in points.iter().filter(|(_, value)| value.is_finite()) {
-            let position = step * positions / last.max(1);
+            // A trainer can report any step.
+            let position = step.saturating_mul(positions) / last.max(1);
             let sum = sums.entry(position).or_default().entry(run).or_default();
             *sum = (sum.0 + 1.0, sum.1 + step as f64, sum.2 + value);
         }
     }
-    sums.values()
-        .map(|of_runs| position(of_runs, curve.scale()))
+    let positions = sums
+        .values()
+        .map(|of_runs| position(of_runs, curve.scale()));
+    positions
+        .filter(|position| position.mean.is_finite())
         .collect()
 }
 

@@ -143,6 +143,35 @@ fn of_a_thousand_rows_the_best_are_drawn_and_the_page_is_small() {
 }
 
 #[test]
+fn a_training_that_reports_impossible_steps_is_drawn() {
+    let row = row("A", "Triplet", 0, finished(0.5, 0.5));
+    let points = vec![
+        (0, 0.5),
+        (1, 1e300),
+        (u64::MAX - 1, 1e300),
+        (u64::MAX, 1e300),
+    ];
+    let training = Training {
+        curves: [(Curve::Loss, points)].into(),
+        ..training_of(&row)
+    };
+    let page = page(&Page {
+        tables: &[table_of(&[row], None)],
+        statistics: None,
+        trainings: &[training],
+        searches: &[],
+        failures: &[],
+        retrievals: &[],
+        timings: &[],
+        origins: &[],
+        environment: &[],
+        refresh: None,
+    });
+    assert!(page.contains(&Curve::Loss.heading()));
+    assert!(!page.contains("=\"NaN") && !page.contains(" NaN"));
+}
+
+#[test]
 fn a_page_loads_nothing() {
     let page = page_of(&thousand()[..100], &[]);
     for reference in ["src=\"http", "href=\"http", "url(", "@import", "fetch("] {
