@@ -38,6 +38,7 @@ Examples:
   sweep simulate sweeps/reality_check.toml --gpus 8
   sweep simulate sweeps/reality_check.toml --gpus 8 --gpu-memory 24GB --runs-per-gpu auto
   sweep simulate sweeps/omniglot.toml --slots 16                 16 runs at a time on the CPU
+  sweep simulate sweeps/omniglot.toml --gpus 2 --gpu-memory 24GB,80GB
   sweep simulate FILE --gpus 8 --ram 256GB                       as many as `needs.ram` allows
   sweep simulate sweeps/omniglot.toml --left                     only what has to run yet
   sweep simulate sweeps/omniglot.toml --gpus 2 --json | jq .makespan
@@ -51,14 +52,15 @@ pub(super) struct Simulate {
     /// Number of GPUs [default: the slots of this machine]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
     gpus: Option<u32>,
-    /// Memory of each GPU, e.g. 24GB [default: runs always have room]
+    /// Memory of each GPU, e.g. 24GB, or of one after the other, e.g. 24GB,80GB [default: runs always have room]
     #[arg(
         long,
         value_name = "SIZE",
         allow_hyphen_values = true,
+        value_delimiter = ',',
         requires = "gpus"
     )]
-    gpu_memory: Option<ByteSize>,
+    gpu_memory: Vec<ByteSize>,
     /// Runs that share a GPU: a number or `auto` [default: as in the file]
     #[arg(
         long,
@@ -175,12 +177,10 @@ impl Simulate {
     fn slots(&self, opened: &Opened, resources: &Resources) -> Result<Layout, Exit> {
         let cores = u32::try_from(opened.machine.cores).unwrap_or(u32::MAX);
         if let Some(count) = self.gpus {
-            let gpu = Gpu {
-                memory: Some(self.gpu_memory.map_or(ENDLESS, ByteSize::bytes)),
-                ..Gpu::default()
-            };
-            let gpus: Vec<NumberedGpu<'_>> = (0..count as usize)
-                .map(|number| NumberedGpu { number, gpu: &gpu })
+            let gpus = gpus(count as usize, &self.gpu_memory)?;
+            let numbered = gpus.iter().enumerate();
+            let gpus: Vec<NumberedGpu<'_>> = numbered
+                .map(|(number, gpu)| NumberedGpu { number, gpu })
                 .collect();
             return Ok(Layout::on_gpus(&gpus, resources, cores));
         }
@@ -223,6 +223,30 @@ impl Simulate {
         });
         loads.collect()
     }
+}
+
+/// Returns so many GPUs with these sizes of memory: one for all, or one for each.
+///
+/// # Errors
+/// There is another number of sizes.
+fn gpus(count: usize, sizes: &[ByteSize]) -> Result<Vec<Gpu>, Exit> {
+    let bytes: Vec<u64> = match sizes {
+        [] => vec![ENDLESS; count],
+        [size] => vec![size.bytes(); count],
+        sizes if sizes.len() == count => sizes.iter().map(|size| size.bytes()).collect(),
+        sizes => {
+            return Err(Exit::mistake(format!(
+                "`--gpu-memory` names {} sizes for {}: write one for all, or one for each",
+                sizes.len(),
+                counted(count, "GPU")
+            )));
+        }
+    };
+    let gpu = |bytes| Gpu {
+        memory: Some(bytes),
+        ..Gpu::default()
+    };
+    Ok(bytes.into_iter().map(gpu).collect())
 }
 
 /// Returns the bytes of a GPU's memory that a training takes, by what its network was measured to take on the
@@ -470,5 +494,26 @@ fn letter(job: Job) -> char {
         Job::Train(_) => 't',
         Job::Evaluate(_) => 'e',
         Job::Ensemble(_) => 'E',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_have_one_size_of_memory_or_a_size_each() {
+        let memory = |count, sizes: &[&str]| {
+            let sizes: Vec<ByteSize> = sizes.iter().map(|size| size.parse().unwrap()).collect();
+            let gpus = gpus(count, &sizes).map_err(|exit| format!("{exit:?}"))?;
+            Ok::<_, String>(gpus.iter().filter_map(|gpu| gpu.memory).collect::<Vec<_>>())
+        };
+        let gigabyte = 1_000_000_000;
+        assert_eq!(memory(2, &[]), Ok(vec![ENDLESS; 2]));
+        assert_eq!(memory(2, &["24GB"]), Ok(vec![24 * gigabyte; 2]));
+        let different = memory(2, &["24GB", "80GB"]);
+        assert_eq!(different, Ok(vec![24 * gigabyte, 80 * gigabyte]));
+        let told = memory(3, &["24GB", "80GB"]).unwrap_err();
+        assert!(told.contains("2 sizes for 3 GPUs"), "{told}");
     }
 }
