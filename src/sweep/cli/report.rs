@@ -471,7 +471,7 @@ impl History {
             origins: [markdown, csv.map_err(Exit::stuck)?],
             courses: courses?,
             failures: page::failures(plan, ledger)?,
-            timings,
+            timings: timings?,
             provenance,
         })
     }

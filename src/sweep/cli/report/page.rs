@@ -7,7 +7,7 @@ use report::{FailedJob, Provenance, Search, SearchTrial, SearchedRange, SettingO
 
 use crate::{
     cli::{Exit, Opened, Target, counted, log_tail::last_lines, plan::origins},
-    ledger::{AttemptEnd, Job, JobKind, Ledger, LedgerError, journal},
+    ledger::{AttemptEnd, Job, JobKind, Ledger, LedgerError},
     plan::{Plan, Study, in_words},
     search::{Dimension, TrialOutcome, TrialPoint, number_of_best},
 };
@@ -39,28 +39,33 @@ fn failure(job: Job, plan: &Plan, ledger: &Ledger) -> Result<Option<FailedJob>, 
     }))
 }
 
-/// How long the jobs of each kind took for each method, by the journal: the attempts that finished.
-pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
+/// How long the jobs of each kind took for each method: the attempts that finished.
+pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Result<Vec<Timing>, LedgerError> {
+    let jobs: Vec<Job> = plan.jobs().collect();
+    let finished = jobs.into_par_iter().map(|job| finished(job, ledger));
+    let finished = finished.collect::<Result<Vec<_>, LedgerError>>()?;
     let methods = plan.methods_of_members();
     let mut timings: BTreeMap<Work, Timing> = BTreeMap::new();
-    // An unreadable journal costs the times, nothing else.
-    let contents = journal::read(ledger.root()).unwrap_or_default();
-    for attempt in contents.ended() {
-        let is_counted = attempt.end == AttemptEnd::Finished && plan.has(attempt.job);
-        let Some(seconds) = attempt.seconds.filter(|_| is_counted) else {
-            continue;
-        };
-        let method = member_of(attempt.job, plan).map(|member| methods[member]);
-        let timing = timings.entry(Work::new(attempt.job, method));
+    for (job, milliseconds) in finished.into_iter().flatten() {
+        let method = member_of(job, plan).map(|member| methods[member]);
+        let timing = timings.entry(Work::new(job, method));
         let timing = timing.or_insert_with(|| Timing {
-            title: title(attempt.job, method, plan),
+            title: title(job, method, plan),
             jobs: 0,
             seconds: 0.0,
         });
         timing.jobs += 1;
-        timing.seconds += seconds;
+        timing.seconds += milliseconds as f64 / 1e3;
     }
-    timings.into_values().collect()
+    Ok(timings.into_values().collect())
+}
+
+/// Returns the milliseconds of the attempts at a job that finished, where they are known.
+fn finished(job: Job, ledger: &Ledger) -> Result<Vec<(Job, u64)>, LedgerError> {
+    let exits = ledger.exits(job)?;
+    let finished = exits.iter().filter(|exit| exit.end == AttemptEnd::Finished);
+    let known = finished.filter_map(|exit| exit.computation.as_ref());
+    Ok(known.map(|attempt| (job, attempt.milliseconds)).collect())
 }
 
 /// Work whose times are summed: the jobs of one kind for a method on a data set, or a job for all methods.
