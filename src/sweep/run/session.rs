@@ -280,7 +280,9 @@ impl Session<'_> {
         freshness: FreshnessOf,
         watcher: &mut dyn Watcher,
     ) -> Result<Tally, SessionError> {
-        let (journal, past) = self.role.journal(self.ledger)?;
+        // Both take long for a large plan.
+        let (opened, _) = rayon::join(|| self.role.journal(self.ledger), || self.plan.graph());
+        let (journal, past) = opened?;
         if past.damaged > 0 && !self.role.is_worker() {
             watcher.moved_lines(past.damaged, self.ledger.root());
         }
