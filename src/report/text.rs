@@ -1,5 +1,7 @@
 //! Text from elsewhere in a table: names of methods and classes, messages of trainers, values of a file.
 
+use std::borrow::Cow;
+
 pub(crate) use schema::visible::one_line;
 use schema::visible::visible;
 
@@ -48,11 +50,16 @@ pub(crate) fn code(text: &str) -> String {
 
 /// The text as a field of a CSV file: with a leading `'` where a spreadsheet would take it for a formula.
 pub fn field(text: &str) -> String {
+    as_field(text).into_owned()
+}
+
+/// The same, without a copy of a text that is one already.
+pub(crate) fn as_field(text: &str) -> Cow<'_, str> {
     let text = visible(text);
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t']);
     match is_formula && text.parse::<f64>().is_err() {
-        true => format!("'{text}"),
-        false => text.into_owned(),
+        true => Cow::Owned(format!("'{text}")),
+        false => text,
     }
 }
 

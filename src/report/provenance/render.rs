@@ -1,6 +1,6 @@
 //! Provenance as Markdown and as CSV.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use schema::Computation;
 
@@ -12,11 +12,11 @@ use crate::{
     ReportError,
     csv::{optional, text},
     markdown::row,
-    text::{escape, field},
+    text::{as_field, escape, field},
 };
 
 /// What an attempt tells about itself.
-type Value = fn(&Computation) -> Option<String>;
+type Value = fn(&Computation) -> Option<&str>;
 
 /// Stands for what is not known.
 const NONE: &str = "–";
@@ -99,11 +99,13 @@ impl Provenance {
     fn facts(&self) -> Vec<String> {
         let mut facts = Vec::new();
         let of_runs: [(&str, Value); 4] = [
-            ("Orchestrated by sweep", |last| Some(last.sweep.clone())),
-            ("Trained and measured by", |last| Some(last.trainer.clone())),
-            ("With libtorch", |last| last.host.as_ref()?.libtorch.clone()),
+            ("Orchestrated by sweep", |last| Some(&last.sweep)),
+            ("Trained and measured by", |last| Some(&last.trainer)),
+            ("With libtorch", |last| {
+                last.host.as_ref()?.libtorch.as_deref()
+            }),
             ("With driver", |last| {
-                Some(last.host.as_ref()?.gpu.as_ref()?.driver.clone())
+                Some(&last.host.as_ref()?.gpu.as_ref()?.driver)
             }),
         ];
         for (what, value) in of_runs {
@@ -126,17 +128,13 @@ impl Provenance {
 
     /// Returns the values of all runs, each with the number of its runs if there are several.
     fn values(&self, value: Value) -> Option<String> {
-        let mut values: BTreeMap<String, usize> = BTreeMap::new();
+        let mut values: BTreeMap<&str, usize> = BTreeMap::new();
         for last in self.runs.iter().filter_map(RunOrigin::last) {
             if let Some(value) = value(last) {
                 *values.entry(value).or_default() += 1;
             }
         }
-        let named: BTreeMap<&str, usize> = values
-            .iter()
-            .map(|(value, runs)| (value.as_str(), *runs))
-            .collect();
-        (!named.is_empty()).then(|| listed(&named))
+        (!values.is_empty()).then(|| listed(&values))
     }
 
     fn period(&self) -> Option<String> {
@@ -181,49 +179,46 @@ impl Provenance {
         headings.extend(FIELDS.map(str::to_owned));
         writer.write_record(headings)?;
         for run in &self.runs {
-            writer.write_record(self.fields(run))?;
+            writer.write_record(self.fields(run).iter().map(|field| field.as_bytes()))?;
         }
         text(writer)
     }
 
-    fn fields(&self, run: &RunOrigin) -> Vec<String> {
+    fn fields<'p>(&'p self, run: &'p RunOrigin) -> Vec<Cow<'p, str>> {
         let last = run.last();
         let host = last.and_then(|last| last.host.as_ref());
         let gpu = host.and_then(|host| host.gpu.as_ref());
         let devices: Vec<&str> = run.devices().into_iter().collect();
         let mut fields = vec![
-            field(self.names.title(run.dataset)),
-            field(self.names.method(&run.key)),
+            as_field(self.names.title(run.dataset)),
+            as_field(self.names.method(&run.key)),
         ];
         let settings = self.names.settings(&run.key);
-        fields.extend(settings.iter().map(|setting| field(setting)));
+        fields.extend(settings.iter().map(|setting| Cow::Owned(field(setting))));
+        let known = |text: Option<&'p str>| as_field(text.unwrap_or_default());
+        let number = |number: Option<u64>| number.map_or_else(String::new, |it| it.to_string());
+        let memory = run.attempts().filter_map(memory).max();
+        let parameters = run.attempts().filter_map(|attempt| attempt.parameters);
         fields.extend([
-            run.seed.to_string(),
-            run.fold
-                .map_or_else(String::new, |fold| fold.index.to_string()),
-            run.run.to_string(),
-            field(&devices.join("; ")),
-            gpu.map_or_else(String::new, |gpu| field(&gpu.driver)),
-            last.map_or_else(String::new, |last| field(&last.sweep)),
-            last.map_or_else(String::new, |last| field(&last.trainer)),
-            host.and_then(|host| host.libtorch.as_deref())
-                .map_or_else(String::new, field),
-            last.map_or_else(String::new, |last| last.ended.clone()),
-            run.attempts().count().to_string(),
-            optional(last.map(|_| seconds(run.attempts()))),
-            optional(run.images_per_second()),
-            run.attempts()
-                .filter_map(memory)
-                .max()
-                .map_or_else(String::new, |bytes| bytes.to_string()),
-            run.attempts()
-                .filter_map(|attempt| attempt.parameters)
-                .max()
-                .map_or_else(String::new, |count| count.to_string()),
+            run.seed.to_string().into(),
+            number(run.fold.map(|fold| fold.index.into())).into(),
+            run.run.to_string().into(),
+            field(&devices.join("; ")).into(),
+            known(gpu.map(|gpu| &*gpu.driver)),
+            known(last.map(|last| &*last.sweep)),
+            known(last.map(|last| &*last.trainer)),
+            known(host.and_then(|host| host.libtorch.as_deref())),
+            last.map_or("", |last| &last.ended).into(),
+            run.attempts().count().to_string().into(),
+            optional(last.map(|_| seconds(run.attempts()))).into(),
+            optional(run.images_per_second()).into(),
+            number(memory).into(),
+            number(parameters.max()).into(),
             run.compared
-                .map_or_else(String::new, |compared| compared.metric.to_string()),
-            optional(run.compared.map(|compared| compared.validation)),
-            optional(run.compared.map(|compared| compared.test)),
+                .map_or_else(String::new, |compared| compared.metric.to_string())
+                .into(),
+            optional(run.compared.map(|compared| compared.validation)).into(),
+            optional(run.compared.map(|compared| compared.test)).into(),
         ]);
         fields
     }
