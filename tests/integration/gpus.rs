@@ -241,6 +241,38 @@ fn status_says_that_a_sweep_waits_for_memory_until_others_have_freed_it() {
 }
 
 #[test]
+fn a_sweep_says_that_its_next_job_needs_memory_that_others_take() {
+    let sweep = on_gpus("runs_per_gpu = \"auto\"").replace("steps = 12", "steps = 400");
+    let Some(desk) = GpuDesk::new(&sweep, "80") else {
+        return;
+    };
+    let desk = GpuDesk {
+        desk: desk.desk.slowly(5),
+        ..desk
+    }
+    .with("FAKE_GPU_GB", "60");
+    let arguments = desk.desk.run_arguments();
+    let one_seed = [&arguments[..], &["--set", "sweep.seeds=1"]].concat();
+    desk.sweep(&one_seed).assert_code(0);
+    let other = desk.desk.path("processes").join(process::id().to_string());
+    fs::write(&other, "GPU-0 30").unwrap();
+    let sweep = desk.start();
+    desk.wait_for_status(|status| {
+        status.contains("  waiting   gpu 0 has no room for the next job, which needs ")
+            && status.contains(", while other processes take 30.0 GB of its 80.0 GB")
+    });
+    let status = desk.sweep(&["status", "sweep.toml", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    let needed = &status["session"]["awaiting"]["gpu 0"]["needed"];
+    assert!(needed.as_u64().unwrap() > 60_000_000_000);
+    fs::remove_file(other).unwrap();
+    desk.wait_for_status(|status| !status.contains("waiting"));
+    Done::from(sweep.wait_with_output().unwrap())
+        .assert_code(0)
+        .assert_says("gpu 0 has no room for the next job");
+}
+
+#[test]
 fn a_gpu_in_exclusive_mode_is_not_shared() {
     let Some(desk) = GpuDesk::new(&on_gpus("runs_per_gpu = 4"), "80") else {
         return;

@@ -722,10 +722,20 @@ fn ahead(study: &Study) -> Ahead {
     }
 }
 
-/// `gpu 0 is not used while other processes take 30.0 GB of its 80.0 GB (gpu_free)`
+/// `gpu 0 is not used while other processes take 30.0 GB of its 80.0 GB (gpu_free)`, or `gpu 0 has no room for the next job,
+/// which needs 60.0 GB, while other processes take 30.0 GB of its 80.0 GB`
 pub(super) fn awaits_others(place: &str, taken: TakenMemory) -> String {
     let [used, memory] = [taken.used, taken.memory].map(bytes_in_words);
-    format!("{place} is not used while other processes take {used} of its {memory} (gpu_free)")
+    match taken.needed.map(bytes_in_words) {
+        None => {
+            format!(
+                "{place} is not used while other processes take {used} of its {memory} (gpu_free)"
+            )
+        }
+        Some(needed) => format!(
+            "{place} has no room for the next job, which needs {needed}, while other processes take {used} of its {memory}"
+        ),
+    }
 }
 
 fn is_done(freshness: &Freshness) -> bool {

@@ -73,7 +73,8 @@ pub enum Decision {
         /// Its last failure.
         message: String,
     },
-    /// A GPU is not used while the processes of others take too much of its memory.
+    /// A GPU is not used while the processes of others take too much of its memory; if it is for the next job alone, until
+    /// an attempt starts.
     AwaitsOthers {
         /// The name of the place.
         place: String,
@@ -103,6 +104,9 @@ pub struct TakenMemory {
     pub used: u64,
     /// The bytes of the GPU.
     pub memory: u64,
+    /// The bytes that the next job needs, if nothing runs because others take them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needed: Option<u64>,
 }
 
 /// The journal, open for appending.
@@ -527,7 +531,7 @@ impl LatestSession {
 
     /// Returns the GPUs that are not used at the moment, because the processes of others take too much of their memory.
     pub fn awaiting(&self) -> BTreeMap<String, TakenMemory> {
-        let mut awaiting = BTreeMap::new();
+        let mut awaiting: BTreeMap<String, TakenMemory> = BTreeMap::new();
         for entry in &self.entries {
             match &entry.what {
                 Decision::AwaitsOthers { place, taken } => {
@@ -536,8 +540,8 @@ impl LatestSession {
                 Decision::UsesAgain { place } | Decision::LeftOut { place, .. } => {
                     awaiting.remove(place);
                 }
+                Decision::Started { .. } => awaiting.retain(|_, taken| taken.needed.is_none()),
                 Decision::Opened { .. }
-                | Decision::Started { .. }
                 | Decision::Ended { .. }
                 | Decision::Selected { .. }
                 | Decision::Closed => {}
@@ -688,6 +692,7 @@ mod tests {
         let taken = TakenMemory {
             used: 30,
             memory: 80,
+            needed: None,
         };
         let places = ["gpu 0", "gpu 1", "gpu 2"].map(str::to_owned);
         journal.append(opened_by(1)).unwrap();
@@ -705,8 +710,25 @@ mod tests {
             message,
         };
         journal.append(left_out).unwrap();
-        let session = latest_session(folder.path()).unwrap().unwrap();
-        assert_eq!(session.awaiting(), BTreeMap::from([(third, taken)]));
+        let awaiting = || {
+            let session = latest_session(folder.path()).unwrap().unwrap();
+            session.awaiting()
+        };
+        let of_third = BTreeMap::from([(third, taken)]);
+        assert_eq!(awaiting(), of_third);
+        let (place, needed) = ("gpu 3".to_owned(), Some(60));
+        let taken = TakenMemory { needed, ..taken };
+        journal
+            .append(Decision::AwaitsOthers { place, taken })
+            .unwrap();
+        assert_eq!(awaiting().len(), 2);
+        let started = Decision::Started {
+            job: Job::Train(schema::RunId::of_canonical_json(b"{}")),
+            attempt: 1,
+            slot: "gpu 0".to_owned(),
+        };
+        journal.append(started).unwrap();
+        assert_eq!(awaiting(), of_third, "the next job has started");
     }
 
     fn journal_of(entries: usize) -> (tempfile::TempDir, Vec<u8>) {

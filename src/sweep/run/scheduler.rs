@@ -119,6 +119,15 @@ pub enum Action {
     },
     /// Tell that a GPU is not used while others take so much of its memory.
     AwaitOthers(PlaceId, u64),
+    /// Tell that nothing runs because the next job needs more of a GPU's memory than others leave.
+    AwaitRoom {
+        /// The place.
+        place: PlaceId,
+        /// The bytes that others take.
+        used: u64,
+        /// The bytes that the job needs.
+        needed: u64,
+    },
     /// Tell that others have freed enough of a GPU's memory, and that it is used again.
     UseAgain(PlaceId),
     /// Tell that fewer attempts run at a time, because the machine was short of main memory.
@@ -196,6 +205,8 @@ pub struct Scheduler {
     has_begun: bool,
     /// True if something happened since jobs were last started, so that others may start.
     is_changed: bool,
+    /// True if nothing has started since [`Action::AwaitRoom`].
+    awaits_room: bool,
     interrupts: u32,
     disk_full: bool,
     last_left_out: Option<String>,
@@ -279,6 +290,7 @@ impl Scheduler {
             free: setup.have,
             has_begun: false,
             is_changed: true,
+            awaits_room: false,
             interrupts: 0,
             disk_full: false,
             last_left_out: None,
@@ -489,7 +501,10 @@ impl Scheduler {
 
     fn on_others(&mut self, place: PlaceId, bytes: u64) -> Vec<Action> {
         self.is_changed |= self.places.others(place) != bytes;
-        match self.places.taken_by_others(place, bytes) {
+        let turn = self.places.taken_by_others(place, bytes);
+        // What is told of the place replaces what was told of it before.
+        self.awaits_room &= turn.is_none();
+        match turn {
             Some(Turn::Busy) => {
                 self.send_elsewhere(place);
                 vec![Action::AwaitOthers(place, bytes)]
@@ -931,7 +946,30 @@ impl Scheduler {
             }
             actions.push(Action::Start { job, slot });
         }
+        match actions.is_empty() {
+            true => actions.extend(self.await_room()),
+            false => self.awaits_room = false,
+        }
         actions
+    }
+
+    /// Tells once that nothing runs because the next job needs memory that others take.
+    fn await_room(&mut self) -> Option<Action> {
+        let is_idle = self.may_start() && self.places.running().next().is_none();
+        if self.awaits_room || !is_idle {
+            return None;
+        }
+        let ready = self.ready.first_of_kinds();
+        let mut needs = self.alone.iter().chain(&ready).map(|job| self.need(job));
+        let (place, needed) =
+            needs.find_map(|need| Some((self.places.crowded_out(need)?, need.bytes?)))?;
+        self.awaits_room = true;
+        let used = self.places.others(place);
+        Some(Action::AwaitRoom {
+            place,
+            used,
+            needed,
+        })
     }
 
     fn may_start(&self) -> bool {

@@ -813,7 +813,14 @@ impl Running<'_, '_> {
                     let name = self.session.layout.slots[slot.0].name.clone();
                     self.leave_out(name, message, watcher)?;
                 }
-                Action::AwaitOthers(place, used) => self.await_others(place, used, watcher)?,
+                Action::AwaitOthers(place, used) => {
+                    self.await_others(place, used, None, watcher)?;
+                }
+                Action::AwaitRoom {
+                    place,
+                    used,
+                    needed,
+                } => self.await_others(place, used, Some(needed), watcher)?,
                 Action::UseAgain(place) => self.use_again(place, watcher)?,
                 Action::RunFewer { at_most } => watcher.runs_fewer(at_most),
                 Action::Stop(job) => self.on_child(job, Child::request_stop),
@@ -1045,10 +1052,15 @@ impl Running<'_, '_> {
         &mut self,
         place: PlaceId,
         used: u64,
+        needed: Option<u64>,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
         let memory = self.session.layout.places[place.0].memory.unwrap_or(used);
-        let taken = TakenMemory { used, memory };
+        let taken = TakenMemory {
+            used,
+            memory,
+            needed,
+        };
         let place = self.session.layout.name_of(place).to_owned();
         watcher.awaits_others(&place, taken);
         self.note(Decision::AwaitsOthers { place, taken })

@@ -217,6 +217,7 @@ impl<'s, W: World> Simulation<'s, W> {
                 | Action::LeaveOut { .. }
                 | Action::LeaveOutSlot { .. }
                 | Action::AwaitOthers(..)
+                | Action::AwaitRoom { .. }
                 | Action::UseAgain(_)
                 | Action::RunFewer { .. }
                 | Action::Stop(_)

@@ -295,6 +295,19 @@ impl Places {
         }
     }
 
+    /// Returns the GPU with the most room of those where a job would fit but for what the processes of others take.
+    pub(super) fn crowded_out(&self, need: Need) -> Option<PlaceId> {
+        let bytes = need.bytes?;
+        let would_fit = |at: PlaceId| {
+            let place = &self.places[at.0].place;
+            place.device == need.device && place.memory.is_some_and(|memory| bytes <= memory)
+        };
+        let free = self.all_slots().filter(|&slot| self.is_free(slot));
+        let places = free.map(|slot| self.place_of(slot));
+        let crowded = places.filter(|&at| would_fit(at) && !self.can_hold(at, need));
+        crowded.min_by_key(|&at| Reverse(self.room(at)))
+    }
+
     /// Returns what the processes of others take.
     pub(super) fn others(&self, at: PlaceId) -> u64 {
         self.places[at.0].others

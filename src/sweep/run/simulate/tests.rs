@@ -410,7 +410,7 @@ proptest! {
             Action::Publish { job, .. } => assert!(done.borrow_mut().insert(*job), "{job} is published twice"),
             Action::Ended { job, again, .. } => over.borrow_mut().extend((!again).then_some(*job)),
             Action::LeaveOut { .. } | Action::LeaveOutSlot { .. } | Action::RunFewer { .. } => {}
-            Action::AwaitOthers(..) | Action::UseAgain(_) | Action::Stop(_) | Action::Kill(_) => panic!("nobody asked for it"),
+            Action::AwaitOthers(..) | Action::AwaitRoom { .. } | Action::UseAgain(_) | Action::Stop(_) | Action::Kill(_) => panic!("nobody asked for it"),
         });
         let Tally { done: finished, failed, not_started, .. } = schedule.tally;
         let (done, over) = (done.into_inner(), over.into_inner());
@@ -543,6 +543,7 @@ proptest! {
             | Action::LeaveOutSlot { .. }
             | Action::RunFewer { .. }
             | Action::AwaitOthers(..)
+            | Action::AwaitRoom { .. }
             | Action::UseAgain(_)
             | Action::Stop(_)
             | Action::Kill(_) => {}
@@ -932,6 +933,44 @@ fn a_gpu_is_not_used_at_all_while_others_take_more_than_is_allowed() {
         ]
     );
     assert_eq!(schedule.makespan, 8.0 * HOUR);
+}
+
+#[test]
+fn a_sweep_that_waits_for_memory_of_its_next_job_says_so_once() {
+    let runs = Runs::equal(3, load(HOUR, 1.0, 60 * GIB));
+    let layout = layout(&[gpu(80 * GIB), gpu(40 * GIB)], RunsPerGpu::Auto);
+    let at = |hours: f64, place, bytes| Incident {
+        at: hours * HOUR,
+        place: PlaceId(place),
+        what: Change::Others(bytes),
+    };
+    let told = RefCell::new(Vec::new());
+    let setup = Setup::new(&layout, &Resources::default(), runs.learned());
+    let schedule = Simulation::new(Scheduler::new(runs.jobs(), setup), &layout, &runs)
+        .with_incidents([
+            at(0.5, 0, 30 * GIB),
+            at(0.7, 0, 25 * GIB),
+            at(2.0, 0, 26 * GIB),
+            at(3.0, 0, 0),
+        ])
+        .run(|_, action| {
+            if let Action::AwaitRoom { .. } = action {
+                told.borrow_mut().push(action.clone());
+            }
+        });
+    assert_eq!((schedule.tally.done, schedule.makespan), (3, 5.0 * HOUR));
+    let [
+        Action::AwaitRoom {
+            place,
+            used,
+            needed,
+        },
+    ] = told.into_inner()[..]
+    else {
+        panic!("it is said once, when the first job has ended");
+    };
+    assert_eq!((place, used), (PlaceId(0), 25 * GIB));
+    assert!((60 * GIB..=80 * GIB).contains(&needed), "{needed}");
 }
 
 #[test]

@@ -254,6 +254,7 @@ impl<'a> World<'a> {
                     self.at_most = at_most;
                 }
                 Action::AwaitOthers(..)
+                | Action::AwaitRoom { .. }
                 | Action::UseAgain(_)
                 | Action::Stop(_)
                 | Action::Kill(_) => {
