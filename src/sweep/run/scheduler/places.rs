@@ -7,9 +7,8 @@
 //!
 //! A place that fails rests for a while, and it is left out after too many failures in a row. Where trainers crash, the job
 //! or the place may be to blame: after two crashes in a row, the jobs go elsewhere, and if they finish there, the place
-//! is left out. A place can be
-//! reserved for a job: nothing else starts there until the job has started, or, if it must be alone, until
-//! it has ended.
+//! is left out. A place can be reserved for a job: nothing else starts there until the job has started, or, if it must
+//! be alone, until it has ended.
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
@@ -162,9 +161,8 @@ impl Places {
     }
 
     /// Returns a slot for a job that shares its place, where `may_use` allows it, and if possible not at one of the places
-    /// to `avoid`. Of those that are
-    /// equal, it is the one where an attempt ended last: its process may wait for another, and has what a run that it has
-    /// trained needs to be measured.
+    /// to `avoid`. Of those that are equal, it is the one where an attempt ended last: its process may wait for another,
+    /// and has what a run that it has trained needs to be measured.
     pub(super) fn free_slot(
         &self,
         need: Need,
