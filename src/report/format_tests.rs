@@ -180,15 +180,7 @@ fn a_name_is_shown_as_it_is_in_every_format() {
 fn page_of(table: &Table) -> String {
     page(&Page {
         tables: std::slice::from_ref(table),
-        statistics: None,
-        trainings: &[],
-        searches: &[],
-        failures: &[],
-        retrievals: &[],
-        timings: &[],
-        origins: &[],
-        environment: &[],
-        refresh: None,
+        ..Page::default()
     })
 }
 

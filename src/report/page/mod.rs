@@ -23,6 +23,7 @@ use crate::{
 };
 
 /// What a page shows, apart from tables and statistics.
+#[derive(Default)]
 pub struct Page<'a> {
     /// The tables of all layouts; the first has the claims.
     pub tables: &'a [Table],

@@ -46,15 +46,8 @@ fn page_of(rows: &[Row], failures: &[FailedJob]) -> String {
     let started = Instant::now();
     let page = page(&Page {
         tables: &[table],
-        statistics: None,
-        trainings: &[],
-        searches: &[],
         failures,
-        retrievals: &[],
-        timings: &[],
-        origins: &[],
-        environment: &[],
-        refresh: None,
+        ..Page::default()
     });
     // Two seconds for all of a report, on a machine that does nothing else; tests share it.
     assert!(started.elapsed() < Duration::from_secs(10));
@@ -125,15 +118,8 @@ fn of_a_thousand_rows_the_best_are_drawn_and_the_page_is_small() {
     let table = table_of(&rows, None);
     let page = page(&Page {
         tables: &[table],
-        statistics: None,
         trainings: &trainings,
-        searches: &[],
-        failures: &[],
-        retrievals: &[],
-        timings: &[],
-        origins: &[],
-        environment: &[],
-        refresh: None,
+        ..Page::default()
     });
     assert!(page.len() < 3_000_000, "{} bytes", page.len());
     assert!(page.contains("the 24 rows with the highest means are drawn"));
@@ -157,15 +143,8 @@ fn a_training_that_reports_impossible_steps_is_drawn() {
     };
     let page = page(&Page {
         tables: &[table_of(&[row], None)],
-        statistics: None,
         trainings: &[training],
-        searches: &[],
-        failures: &[],
-        retrievals: &[],
-        timings: &[],
-        origins: &[],
-        environment: &[],
-        refresh: None,
+        ..Page::default()
     });
     assert!(page.contains(&Curve::Loss.heading()));
     assert!(!page.contains("=\"NaN") && !page.contains(" NaN"));

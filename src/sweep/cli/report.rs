@@ -22,8 +22,8 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use report::{
-    Caption, ClassScores, Description, FailedJob, Format, Page, Provenance, Question, ReportError,
-    Results, Row, Statistics, Table, Timing,
+    Caption, ClassScores, Description, Format, Page, Provenance, Question, ReportError, Results,
+    Row, Statistics, Table,
 };
 use schema::Dataset;
 use serde::Serialize;
@@ -185,8 +185,6 @@ impl Destination {
             provenance,
             origins,
             courses,
-            failures,
-            timings,
         } = history?;
         let Judged {
             tables,
@@ -210,14 +208,19 @@ impl Destination {
                 Some(first) => gallery::retrievals(first, &opened.plan, &opened.ledger),
                 None => Vec::new(),
             };
+            let Opened { plan, ledger, .. } = opened;
+            let (failures, timings) = rayon::join(
+                || page::failures(plan, ledger),
+                || page::timings(plan, ledger),
+            );
             let page = Page {
                 tables: &report.tables,
                 statistics: statistics.as_ref(),
                 trainings: &courses.trainings,
                 searches: &page::searches(opened),
-                failures: &failures,
+                failures: &failures?,
                 retrievals: &retrievals,
-                timings: &timings,
+                timings: &timings?,
                 origins: &page::settings(target, opened)?,
                 environment: &page::environment(opened, &provenance),
                 refresh,
@@ -453,16 +456,12 @@ struct History {
     /// The origins as Markdown and as CSV.
     origins: [String; 2],
     courses: Courses,
-    failures: Vec<FailedJob>,
-    timings: Vec<Timing>,
 }
 
 impl History {
     fn read(opened: &Opened, rows: &[Row]) -> Result<History, Exit> {
         let Opened { ledger, plan, .. } = opened;
-        let (provenance, timings) =
-            rayon::join(|| provenance(opened, rows), || page::timings(plan, ledger));
-        let provenance = provenance?;
+        let provenance = provenance(opened, rows)?;
         let ((markdown, csv), courses) = rayon::join(
             || rayon::join(|| provenance.markdown(), || provenance.csv()),
             || curves::courses(plan, ledger),
@@ -470,8 +469,6 @@ impl History {
         Ok(History {
             origins: [markdown, csv.map_err(Exit::stuck)?],
             courses: courses?,
-            failures: page::failures(plan, ledger)?,
-            timings: timings?,
             provenance,
         })
     }

@@ -93,14 +93,9 @@ impl<K: Eq + Hash, T> Cached<K, T> {
 }
 
 impl<K: Copy + Ord + Hash + Serialize + DeserializeOwned, T: Cacheable> Cached<K, T> {
-    /// As [`Memo::freeze`].
-    pub(super) fn freeze(&mut self) {
-        self.memo.freeze();
-    }
-
-    /// As [`Memo::thaw`].
-    pub(super) fn thaw(&mut self) {
-        self.memo.thaw();
+    /// As [`Memo::set_frozen`].
+    pub(super) fn set_frozen(&mut self, is_frozen: bool) {
+        self.memo.set_frozen(is_frozen);
     }
 
     /// As [`Memo::is_frozen`].
@@ -335,7 +330,7 @@ mod tests {
         let mut changed = numbers();
         (changed[3], changed[5]) = (Some(33), None);
         let mut frozen = desk.memo();
-        frozen.freeze();
+        frozen.set_frozen(true);
         for memo in [second, desk.memo(), frozen] {
             assert_eq!(desk.look(&memo, FILES), (changed.clone(), 2));
         }

@@ -83,17 +83,8 @@ pub(super) struct Stamp {
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
 
 impl<K: Copy + Eq + Hash, T> Memo<K, T> {
-    /// Looks at each file once from now on.
-    pub(super) fn freeze(&mut self) {
-        self.begin_moment(true);
-    }
-
-    /// Notices changes from now on.
-    pub(super) fn thaw(&mut self) {
-        self.begin_moment(false);
-    }
-
-    fn begin_moment(&mut self, is_frozen: bool) {
+    /// Looks at each file once from now on, or notices changes.
+    pub(super) fn set_frozen(&mut self, is_frozen: bool) {
         if Arc::get_mut(&mut self.files).is_none() {
             // The others go on as they are.
             let known = self.files.iter().filter(|known| known.stamp.is_some());
@@ -252,14 +243,14 @@ mod tests {
     /// Returns a memo that knows the same, frozen.
     fn frozen<K: Copy + Eq + Hash, T>(memo: &Memo<K, T>) -> Memo<K, T> {
         let mut memo = memo.clone();
-        memo.freeze();
+        memo.set_frozen(true);
         memo
     }
 
     /// Returns a memo that knows the same and notices changes.
     fn thawed<K: Copy + Eq + Hash, T>(memo: &Memo<K, T>) -> Memo<K, T> {
         let mut memo = memo.clone();
-        memo.thaw();
+        memo.set_frozen(false);
         memo
     }
 
@@ -269,18 +260,18 @@ mod tests {
         desk.write("one", Duration::ZERO);
         std::thread::sleep(SETTLED + Duration::from_millis(50));
         let mut memo = desk.memo.clone();
-        memo.freeze();
+        memo.set_frozen(true);
         assert_eq!(desk.read(&memo).as_deref(), Some("one"));
         desk.write("two", 2 * SETTLED);
         assert_eq!(desk.read(&memo).as_deref(), Some("one"));
-        memo.thaw();
+        memo.set_frozen(false);
         assert_eq!(desk.read(&memo).as_deref(), Some("two"));
         desk.write("three", 2 * SETTLED);
         assert_eq!(desk.read(&memo).as_deref(), Some("three"));
-        memo.freeze();
+        memo.set_frozen(true);
         desk.write("four", 2 * SETTLED);
         assert_eq!(desk.read(&memo).as_deref(), Some("four"));
-        memo.freeze();
+        memo.set_frozen(true);
         assert_eq!(desk.read(&memo).as_deref(), Some("four"));
     }
 

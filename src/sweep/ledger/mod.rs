@@ -328,24 +328,22 @@ impl Ledger {
 
     /// Reads the results of each run once from now on: what changes meanwhile is not seen.
     pub fn freeze(&mut self) {
-        self.runs.freeze();
-        self.trainings.freeze();
-        self.records.freeze();
-        self.identities.freeze();
-        self.queries.freeze();
-        self.attempts.freeze();
-        self.exits.freeze();
+        self.set_frozen(true);
     }
 
     /// Notices changes from now on.
     pub fn thaw(&mut self) {
-        self.runs.thaw();
-        self.trainings.thaw();
-        self.records.thaw();
-        self.identities.thaw();
-        self.queries.thaw();
-        self.attempts.thaw();
-        self.exits.thaw();
+        self.set_frozen(false);
+    }
+
+    fn set_frozen(&mut self, is_frozen: bool) {
+        self.runs.set_frozen(is_frozen);
+        self.trainings.set_frozen(is_frozen);
+        self.records.set_frozen(is_frozen);
+        self.identities.set_frozen(is_frozen);
+        self.queries.set_frozen(is_frozen);
+        self.attempts.set_frozen(is_frozen);
+        self.exits.set_frozen(is_frozen);
     }
 
     /// Returns the same ledger for publishing results of a job that this process has claimed: that fails once another

@@ -170,12 +170,10 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs};
-
-    use schema::Numerics;
+    use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{config::Sweep, ledger::Ledger};
+    use crate::plan::tests::{Desk, ON_CPU};
 
     /// Two data sets of one title, methods whose names contain each other and the words of a name, one
     /// of them searched.
@@ -218,12 +216,7 @@ mod tests {
     }
 
     fn plan_of(sweep: &str) -> Plan {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("test.toml");
-        fs::write(&file, sweep).unwrap();
-        let sweep = Sweep::read(&file, &[]).unwrap();
-        let ledger = Ledger::new(folder.path().join("results"));
-        Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap()
+        Desk::new(sweep, ON_CPU).plan
     }
 
     #[test]

@@ -155,47 +155,19 @@ fn add(curves: &mut Curves, event: &Event) {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, fs};
-
-    use schema::Numerics;
-
     use super::*;
-    use crate::config::Sweep;
-
-    /// Three rows with four runs each.
-    const SWEEP: &str = r#"
-        [sweep]
-        name = "test"
-        seeds = 4
-        [data]
-        dataset.glyphs = { classes = 20, test_classes = 20 }
-        [model]
-        backbone = "conv4"
-        embedding = 8
-        [training]
-        steps = 10
-        sampler.m_per_class = { batch = 8 }
-        optimizer.sgd = {}
-        [axes]
-        "method.*.loss.contrastive.neg_margin" = [0.3, 0.4, 0.5]
-        [[method]]
-        name = "Contrastive"
-        loss.contrastive = {}
-    "#;
+    use crate::plan::tests::{Desk, ON_CPU, TWO_METHODS};
 
     #[test]
     fn of_very_many_trainings_the_first_of_each_row_have_curves() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("test.toml");
-        fs::write(&file, SWEEP).unwrap();
-        let sweep = Sweep::read(&file, &[]).unwrap();
-        let ledger = Ledger::new(folder.path().join("results"));
-        let plan = Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap();
+        let two = TWO_METHODS.replace("name = \"test\"", "name = \"test\"\nseeds = 4");
+        let three = format!("{two}[[method]]\nname = \"C\"\nloss.triplet = {{ margin = 0.3 }}\n");
+        let plan = Desk::new(&three, ON_CPU).plan;
         let shown = |most| {
             let (members, of_each_row) = first_members(&plan, most);
             let mut rows: BTreeMap<_, usize> = BTreeMap::new();
             for member in members {
-                *rows.entry(&member.settings).or_default() += 1;
+                *rows.entry(&member.method).or_default() += 1;
             }
             (rows.into_values().collect::<Vec<_>>(), of_each_row)
         };
