@@ -199,7 +199,7 @@ fn by_fraction(fraction: f64) -> String {
     )
 }
 
-/// Describes a division by a list that has so many of all classes.
+/// Describes the division by a list that names `listed` of all `classes`.
 fn by_list(list: &Path, listed: usize, classes: usize) -> String {
     let name = list.file_name().unwrap_or_default();
     let words = format!("divided by the list `{}`", name.display());

@@ -82,7 +82,7 @@ pub(super) struct Simulate {
     /// Number of runs at a time on the CPU
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, conflicts_with = "gpus", value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
-    /// Main memory of the machine, e.g. 256GB, of which runs take what `needs.ram` says [default: runs always have room]
+    /// Main memory of the machine, e.g. 256GB; each run takes `needs.ram` of it [default: runs always have room]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     ram: Option<ByteSize>,
     /// Only the jobs that have to run yet, instead of all
@@ -225,7 +225,7 @@ impl Simulate {
     }
 }
 
-/// Returns so many GPUs with these sizes of memory: one for all, or one for each.
+/// Returns `count` GPUs. Their memory has one size for all of them, or one for each.
 ///
 /// # Errors
 /// There is another number of sizes.

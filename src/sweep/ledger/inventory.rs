@@ -156,7 +156,8 @@ impl FileKind {
             }
             FileKind::Learned => "the memory and the speed of runs that share GPUs",
             FileKind::Cache => {
-                "what was read of many results, so that those that did not change are not read again; how an attempt finished counts as unchanged until attempts at its job are added or removed"
+                "what was read of many results, so that those that did not change are not read again; how an attempt finished \
+                 counts as unchanged until attempts at its job are added or removed"
             }
             FileKind::Sweep => {
                 "a sweep as it was last run, with everything it builds on; `sweep diff` compares with it"

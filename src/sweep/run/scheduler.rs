@@ -502,7 +502,7 @@ impl Scheduler {
     fn on_others(&mut self, place: PlaceId, bytes: u64) -> Vec<Action> {
         self.is_changed |= self.places.others(place) != bytes;
         let turn = self.places.taken_by_others(place, bytes);
-        // What is told of the place replaces what was told of it before.
+        // A new notice about the place replaces this one.
         self.awaits_room &= turn.is_none();
         match turn {
             Some(Turn::Busy) => {

@@ -20,7 +20,7 @@ pub struct Bound {
     limits: BTreeMap<Limit, f64>,
 }
 
-/// Why a sweep cannot be shorter. Of two reasons with the same time, the first one is told.
+/// What limits how short a sweep can be. Of two limits with the same time, the first one decides.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
